@@ -1,0 +1,67 @@
+# Everything here sets up what it needs by itself; a second call is fast.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DATA ?=
+DEMO_FLAGS ?=
+UP_FLAGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down status test lint format docs lock clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv with everything pinned in requirements.lock, and the faultline command
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(f"Python 3.11 or later is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ..." if v < (3, 11) else 0)'
+	@echo "Installing into $(VENV), once; without uv this takes a minute or two ..."
+	@if command -v uv >/dev/null; then \
+	  { test -x $(BIN)/python || uv venv --quiet --python $(PYTHON) $(VENV); } && \
+	  uv pip sync --quiet --python $(BIN)/python requirements.lock && \
+	  uv pip install --quiet --python $(BIN)/python --no-deps --editable .; \
+	else \
+	  { test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV); } && \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock && \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .; \
+	fi
+	@touch $@
+
+demo: setup ## See all of it work on this machine's own sensors and a simulated plant (DATA=DIR: on your CSV files)
+	@$(BIN)/faultline demo $(if $(DATA),--data "$(DATA)") $(DEMO_FLAGS)
+
+up: setup ## Start Kafka, PostgreSQL, MLflow and the services, and stay
+	@$(BIN)/faultline up $(UP_FLAGS)
+
+down: setup ## Stop what `make up` started
+	@$(BIN)/faultline down
+
+status: setup ## Say how every component is
+	@$(BIN)/faultline status
+
+test: setup ## Run the unit, contract and integration tests (real Kafka, PostgreSQL, MLflow)
+	@$(BIN)/pytest
+
+lint: setup ## Check style, types and the map's import rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: setup ## Format the code and sort the imports
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+docs: setup ## Write the reference pages from the code
+	@$(BIN)/python docs/reference.py
+
+lock: setup ## Resolve the dependencies anew into requirements.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --all-extras --generate-hashes \
+	  --no-header --no-annotate --output-file requirements.lock pyproject.toml
+
+clean: ## Stop the stack and remove its state, the virtual environment and the caches
+	@if test -x $(BIN)/faultline; then $(BIN)/faultline down; fi
+	rm -rf $(VENV) .faultline .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-report.json
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
