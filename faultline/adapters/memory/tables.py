@@ -1,0 +1,54 @@
+"""What the in-memory stores share: the rows, and the lock that makes a change of them one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from faultline.adapters.episodes import LabelIdentity
+from faultline.alarms import Alarm, AlarmState
+from faultline.labels import FaultLabel
+from faultline.ports.broker import Partition
+from faultline.ports.jobs import Promotion, TrainingJob
+from faultline.ports.stores import StoredVerdict
+from faultline.readings import Reading
+
+
+@dataclass
+class JobRow:
+    """A job with what is nobody's business but the queue's."""
+
+    job: TrainingJob
+    worker: str | None = None
+    lease_until_ms: int = 0
+
+
+@dataclass
+class Tables:
+    """All rows. Whoever reads or writes holds `lock`.
+
+    Attributes
+    ----------
+    readings, verdicts
+        By machine and timestamp.
+    offsets
+        By consumer group and partition.
+    """
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    readings: dict[str, dict[int, Reading]] = field(default_factory=dict)
+    verdicts: dict[str, dict[int, StoredVerdict]] = field(default_factory=dict)
+    alarms: dict[str, Alarm] = field(default_factory=dict)
+    labels: dict[LabelIdentity, FaultLabel] = field(default_factory=dict)
+    offsets: dict[tuple[str, Partition], int] = field(default_factory=dict)
+    jobs: dict[str, JobRow] = field(default_factory=dict)
+    promotions: dict[str, Promotion] = field(default_factory=dict)
+
+    def open_alarms(self, machine_id: str) -> Iterable[Alarm]:
+        """The machine's alarms that are open."""
+        return (
+            alarm
+            for alarm in self.alarms.values()
+            if alarm.machine_id == machine_id and alarm.state is AlarmState.OPEN
+        )

@@ -1,0 +1,61 @@
+"""Fetches a version's files from wherever MLflow keeps them, by name and within bounds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlflow.entities import FileInfo
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from faultline.errors import InvalidBundle, NotFound
+
+MAX_FILES = 16
+MAX_BYTES = 256 * 1024 * 1024
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+
+
+def fetch(source: str, tracking_uri: str, to: Path) -> None:
+    """Fetch the files of one artifact folder, without subfolders, into the folder `to`.
+
+    Parameters
+    ----------
+    source
+        Artifact URI of the folder.
+
+    Raises
+    ------
+    NotFound
+        When there is nothing.
+    InvalidBundle
+        When there is more than a bundle has, a file whose size is not told, or a name that leads
+        elsewhere. Nothing is fetched.
+    MlflowException, requests.RequestException
+        When MLflow does not answer.
+    """
+    repository = get_artifact_repository(source, tracking_uri=tracking_uri)
+    found = repository.list_artifacts()
+    require_bundle(source, found)
+    to.mkdir(parents=True, exist_ok=True)
+    for entry in found:
+        repository.download_artifacts(entry.path, str(to))  # type: ignore[no-untyped-call]
+
+
+def require_bundle(source: str, found: Sequence[FileInfo]) -> None:
+    """Check a listing; raises as `fetch` does, before anything is fetched."""
+    if not found:
+        raise NotFound(f"{source}: holds no files; the run's artifacts were deleted")
+    if len(found) > MAX_FILES:
+        raise InvalidBundle(f"{source}: holds {len(found)} files, a bundle at most {MAX_FILES}")
+    total = 0
+    for entry in found:
+        if entry.is_dir or _NAME.fullmatch(entry.path) is None:
+            raise InvalidBundle(f"{source}: {entry.path!r} is no file of a bundle")
+        if entry.file_size is None:
+            # What is not told cannot be bounded.
+            raise InvalidBundle(f"{source}: the store does not tell the size of {entry.path!r}")
+        total += entry.file_size
+    if total > MAX_BYTES:
+        raise InvalidBundle(f"{source}: has {total} bytes, a bundle at most {MAX_BYTES}")

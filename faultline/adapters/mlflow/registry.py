@@ -1,0 +1,286 @@
+"""The registry port on an MLflow server: runs, versions, aliases and the mirroring stages."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+from mlflow.exceptions import MlflowException
+from mlflow.store.entities.paged_list import PagedList
+from mlflow.tracking import MlflowClient
+
+from faultline.adapters.mlflow.artifacts import fetch
+from faultline.adapters.mlflow.failures import is_code, translated
+from faultline.errors import Conflict, FaultlineError, InvalidBundle, NotFound
+from faultline.ports.registry import ModelVersion, Stage, TrainingRun
+from faultline.settings import RegistrySettings
+from mlflow import entities
+
+PRODUCTION = "production"
+STAGING = "staging"
+_STAGE_TAG = "stage"
+_BUNDLE = "model"
+_READY_S = 60
+
+# MLflow refuses more at once.
+_METRICS_AT_ONCE = 1000
+_PARAMS_AT_ONCE = 100
+_PAGE = 200
+
+_NAME = re.compile(r"faultline-[a-z0-9_-]{1,63}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_T = TypeVar("_T")
+
+
+class MlflowRegistry:
+    """Runs and versions on an MLflow server. Safe to share between threads.
+
+    MLflow takes its time-outs from the environment only, so making one sets them for the whole
+    process: ``MLFLOW_HTTP_REQUEST_TIMEOUT`` from the settings, and few retries unless the
+    environment says otherwise, because those who call us wait and try again themselves.
+    """
+
+    def __init__(self, settings: RegistrySettings) -> None:
+        os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(math.ceil(settings.mlflow_timeout_s))
+        for variable, value in (
+            ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"),
+            ("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1"),
+            # It would write to our standard output.
+            ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"),
+            ("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"),
+        ):
+            os.environ.setdefault(variable, value)
+        self._uri = settings.mlflow_tracking_uri
+        self._client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+
+    def ping(self) -> str | None:
+        """None when the server answers, else what is wrong."""
+        try:
+            with translated("answer"):
+                self._client.search_registered_models(max_results=1)
+        except FaultlineError as error:
+            return str(error)
+        return None
+
+    def log_run(self, run: TrainingRun) -> str:
+        """Log a finished run with its artifacts; returns its id.
+
+        A run that could not be logged to its end is marked as failed and deleted, if MLflow still
+        answers: who tries again leaves one run and not one for each try.
+        """
+        with translated(f"log a run in {run.experiment!r}"):
+            begun = self._client.create_run(
+                self._experiment(run.experiment), tags=dict(run.tags), run_name=run.name
+            )
+            run_id = str(begun.info.run_id)
+            try:
+                self._fill(run_id, run, int(begun.info.start_time))
+            except BaseException:
+                with suppress(MlflowException):
+                    self._client.set_terminated(run_id, "FAILED")
+                    self._client.delete_run(run_id)
+                raise
+            self._client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(self._client.create_experiment(name))
+            except MlflowException as error:
+                if not is_code(error, "RESOURCE_ALREADY_EXISTS"):
+                    raise
+                # Another trainer was faster.
+                found = self._client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        if found.lifecycle_stage == "deleted":
+            # Its name stays taken, so without this no run could be logged under it ever again.
+            self._client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def _fill(self, run_id: str, run: TrainingRun, at_ms: int) -> None:
+        for params in _portions(list(run.params.items()), _PARAMS_AT_ONCE):
+            self._client.log_batch(run_id, params=[entities.Param(*item) for item in params])
+        for metrics in _portions(run.metrics, _METRICS_AT_ONCE):
+            self._client.log_batch(
+                run_id,
+                metrics=[entities.Metric(m.key, m.value, at_ms, m.step) for m in metrics],
+            )
+        self._client.log_artifacts(run_id, str(run.artifacts))
+
+    def register(
+        self, name: str, run_id: str, tags: Mapping[str, str], description: str
+    ) -> ModelVersion:
+        """Make the run's bundle a new version of the model, in Staging, alias `staging`."""
+        _require(name)
+        with translated(f"register run {run_id} as a version of {name}"):
+            run = self._client.get_run(run_id)
+            try:
+                self._client.create_registered_model(name)
+            except MlflowException as error:
+                if not is_code(error, "RESOURCE_ALREADY_EXISTS"):
+                    raise
+            # The artifacts' own address and not runs:/…, which MLflow resolves anew, with more
+            # requests, at every download.
+            version = self._client.create_model_version(
+                name,
+                f"{run.info.artifact_uri}/{_BUNDLE}",
+                run_id,
+                tags=dict(tags),
+                description=description,
+                await_creation_for=_READY_S,
+            ).version
+        return self.set_stage(name, str(version), Stage.STAGING)
+
+    def models(self) -> Sequence[str]:
+        """Names of the registered Faultline models, sorted."""
+        with translated("list the models"):
+            found = _all(self._client.search_registered_models, "name LIKE 'faultline-%'")
+            return sorted(model.name for model in found if _NAME.fullmatch(model.name))
+
+    def versions(self, name: str) -> Sequence[ModelVersion]:
+        """All versions, newest first. Raises `NotFound` for an unknown model."""
+        _require(name)
+        with translated(f"list the versions of {name}"):
+            model = self._client.get_registered_model(name)
+            found = _all(self._client.search_model_versions, f"name = '{name}'")
+        # A search leaves the aliases out.
+        aliases: dict[str, set[str]] = {}
+        for alias, number in model.aliases.items():
+            aliases.setdefault(str(number), set()).add(alias)
+        versions = [_ours(one, aliases.get(str(one.version), ())) for one in found]
+        return sorted(versions, key=lambda one: int(one.version), reverse=True)
+
+    def version(self, name: str, version: str) -> ModelVersion:
+        """One version. Raises `NotFound`."""
+        _require(name, version)
+        with translated(f"find version {version} of {name}"):
+            found = self._client.get_model_version(name, version)
+        return _ours(found, found.aliases)
+
+    def production(self, name: str) -> ModelVersion | None:
+        """The version behind the alias `production`; None when there is none or no such model."""
+        _require(name)
+        with translated(f"find the Production version of {name}"):
+            try:
+                found = self._client.get_model_version_by_alias(name, PRODUCTION)
+            except MlflowException as error:
+                # The first is what MLflow says of an alias that is not there.
+                if is_code(error, "INVALID_PARAMETER_VALUE") or is_code(
+                    error, "RESOURCE_DOES_NOT_EXIST"
+                ):
+                    return None
+                raise
+        return _ours(found, found.aliases)
+
+    def promote(self, name: str, version: str) -> ModelVersion | None:
+        """Move alias and stages: this version to Production, the former one to Archived.
+
+        The alias first, as it is the truth; if the rest is cut off, a repetition completes it.
+        """
+        target = self.version(name, version)
+        former = self.production(name)
+        with translated(f"promote version {version} of {name}"):
+            self._client.set_registered_model_alias(name, PRODUCTION, version)
+            self._mirror(target, Stage.PRODUCTION)
+            for other in self.versions(name):
+                if other.version != version and other.stage is Stage.PRODUCTION:
+                    self._mirror(other, Stage.ARCHIVED)
+            if STAGING in target.aliases:
+                self._client.delete_registered_model_alias(name, STAGING)
+        return None if former is None or former.version == version else former
+
+    def set_stage(self, name: str, version: str, stage: Stage) -> ModelVersion:
+        """Move a version to Staging (with the alias), Archived or None. Raises `NotFound`."""
+        if stage is Stage.PRODUCTION:
+            raise ValueError("a version gets into Production by promote")
+        present = self.version(name, version)
+        with translated(f"move version {version} of {name} to {stage}"):
+            if PRODUCTION in present.aliases:
+                self._client.delete_registered_model_alias(name, PRODUCTION)
+            if stage is Stage.STAGING:
+                self._client.set_registered_model_alias(name, STAGING, version)
+            elif STAGING in present.aliases:
+                self._client.delete_registered_model_alias(name, STAGING)
+            self._mirror(present, stage)
+        return self.version(name, version)
+
+    def _mirror(self, version: ModelVersion, stage: Stage) -> None:
+        """Let the stage, and the tag of that name, say what the alias says."""
+        if version.stage is not stage:
+            # The undecorated method: the other warns at every call that stages are deprecated,
+            # which is known, and why the alias is the truth.
+            transition = MlflowClient.transition_model_version_stage
+            getattr(transition, "__wrapped__", transition)(
+                self._client, version.name, version.version, str(stage)
+            )
+        if version.tags.get(_STAGE_TAG) != stage:
+            self.set_tags(version.name, version.version, {_STAGE_TAG: str(stage)})
+
+    def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Add or overwrite version tags."""
+        _require(name, version)
+        with translated(f"tag version {version} of {name}"):
+            for key, value in tags.items():
+                self._client.set_model_version_tag(name, version, key, value)
+
+    def download(self, name: str, version: str, to: Path) -> Path:
+        """Fetch the version's bundle into the folder `to`; returns the folder with its files.
+
+        Raises
+        ------
+        InvalidBundle
+            When what is registered cannot be a bundle, by its names or its size.
+        """
+        _require(name, version)
+        try:
+            with translated(f"download version {version} of {name}"):
+                fetch(self._client.get_model_version_download_uri(name, version), self._uri, to)
+        except Conflict as error:
+            raise InvalidBundle(str(error)) from error
+        return to
+
+
+def _all(search: Callable[..., PagedList[_T]], condition: str) -> Sequence[_T]:
+    found: list[_T] = []
+    token: str | None = None
+    while True:
+        page = search(filter_string=condition, max_results=_PAGE, page_token=token)
+        found.extend(page)
+        token = page.token
+        if not token:
+            return found
+
+
+def _portions(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _require(name: str, version: str = "1") -> None:
+    """No other names are ours, and MLflow's filters would have to quote them."""
+    if _NAME.fullmatch(name) is None:
+        raise NotFound(f"{name!r} is no Faultline model; they are named faultline-<machine type>")
+    if _NUMBER.fullmatch(version) is None:
+        raise NotFound(f"{name} has no version {version!r}; versions are numbers")
+
+
+def _ours(version: MlflowVersion, aliases: Sequence[str] | set[str]) -> ModelVersion:
+    return ModelVersion(
+        name=version.name,
+        version=str(version.version),
+        stage=Stage(version.current_stage or "None"),
+        run_id=version.run_id or "",
+        created_at_ms=int(version.creation_timestamp),
+        description=version.description or "",
+        tags=dict(version.tags),
+        aliases=frozenset(aliases),
+    )

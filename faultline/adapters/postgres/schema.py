@@ -1,0 +1,174 @@
+"""Every table, declared once. The migrations make exactly these; a test compares them."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from faultline.adapters.postgres.columns import Document, EpochMs
+from faultline.alarms import Alarm
+from faultline.ports.jobs import TrainingRequest
+from faultline.verdicts import SensorContribution
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+BY_MONTH = ("readings", "verdicts")
+"""Tables partitioned by the month of their timestamp; retention drops whole months."""
+
+# `machine_type` is that of the last reading; `machine_types` every one its readings have named,
+# so that the history of a type is found without looking at the readings of all machines.
+machines = Table(
+    "machines",
+    METADATA,
+    Column("machine_id", Text, primary_key=True),
+    Column("machine_type", Text, nullable=False),
+    Column("machine_types", ARRAY(Text), nullable=False),
+    Column("first_seen", EpochMs, nullable=False),
+    Column("last_seen", EpochMs, nullable=False),
+    Column("readings", BigInteger, nullable=False),
+)
+
+readings = Table(
+    "readings",
+    METADATA,
+    Column("machine_id", Text, primary_key=True),
+    Column("timestamp", EpochMs, primary_key=True),
+    Column("machine_type", Text, nullable=False),
+    Column("sensors", Document(dict[str, float | None]), nullable=False),
+    postgresql_partition_by="RANGE (timestamp)",
+)
+
+verdicts = Table(
+    "verdicts",
+    METADATA,
+    Column("machine_id", Text, primary_key=True),
+    Column("timestamp", EpochMs, primary_key=True),
+    Column("machine_type", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("score", Double),
+    Column("cluster", Integer),
+    Column("known", Boolean, nullable=False),
+    Column("reason", Text),
+    Column("contributions", Document(tuple[SensorContribution, ...])),
+    Column("health", Document(dict[str, str])),
+    Column("model_name", Text),
+    Column("model_version", Text),
+    postgresql_partition_by="RANGE (timestamp)",
+)
+
+alarms = Table(
+    "alarms",
+    METADATA,
+    Column("alarm_id", Text, primary_key=True),
+    Column("machine_id", Text, nullable=False),
+    Column("machine_type", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("began_at", EpochMs, nullable=False),
+    Column("opened_at", EpochMs, nullable=False),
+    Column("updated_at", EpochMs, nullable=False),
+    Column("closed_at", EpochMs),
+    Column("peak_score", Double, nullable=False),
+    Column("peak_at", EpochMs, nullable=False),
+    Column("top_sensors", Document(tuple[SensorContribution, ...]), nullable=False),
+    Column("bad_readings", BigInteger, nullable=False),
+    Column("model_name", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Index(None, "machine_id", "opened_at"),
+    Index(None, "opened_at"),
+    Index("ix_alarms_open", "machine_id", "opened_at", postgresql_where=text("state = 'open'")),
+)
+
+alarm_events = Table(
+    "alarm_events",
+    METADATA,
+    Column("event_id", Text, primary_key=True),
+    Column("alarm_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at", EpochMs, nullable=False),
+    Column("alarm", Document(Alarm), nullable=False),
+    Index(None, "alarm_id", "at"),
+)
+
+labels = Table(
+    "labels",
+    METADATA,
+    Column("machine_id", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("start", EpochMs, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("end", EpochMs),
+    Column("sensors", ARRAY(Text), nullable=False),
+    Column("severity", Double, nullable=False),
+)
+
+# `position` orders jobs that were submitted within one millisecond.
+training_jobs = Table(
+    "training_jobs",
+    METADATA,
+    Column("job_id", Text, primary_key=True),
+    Column("position", BigInteger, Identity(always=True), nullable=False),
+    Column("machine_type", Text, nullable=False),
+    Column("request", Document(TrainingRequest), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", EpochMs, nullable=False),
+    Column("updated_at", EpochMs, nullable=False),
+    Column("progress", Text, nullable=False, server_default=text("''")),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("worker", Text),
+    Column("lease_until", EpochMs),
+    Column("error", Text),
+    Column("model_name", Text),
+    Column("model_version", Text),
+    Column("run_id", Text),
+    Column("promoted", Boolean),
+    Column("decision", Text),
+    Index(None, "position", unique=True),
+    Index(
+        "ix_training_jobs_unfinished",
+        "position",
+        postgresql_where=text("state IN ('queued', 'running')"),
+    ),
+)
+
+promotions = Table(
+    "promotions",
+    METADATA,
+    Column("promotion_id", Text, primary_key=True),
+    Column("position", BigInteger, Identity(always=True), nullable=False),
+    Column("model_name", Text, nullable=False),
+    Column("to_version", Text, nullable=False),
+    Column("from_version", Text),
+    Column("at", EpochMs, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index(None, "model_name", "at", "position"),
+)
+
+stream_offsets = Table(
+    "stream_offsets",
+    METADATA,
+    Column("consumer_group", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+)

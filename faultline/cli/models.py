@@ -1,0 +1,226 @@
+"""`faultline train` and `faultline promote`: asking the trainer for versions."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from faultline.errors import InvalidReading
+from faultline.readings import parse_timestamp
+
+if TYPE_CHECKING:
+    from faultline.client import Job, TrainerClient
+    from faultline.ports.jobs import Period
+
+TrainerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--trainer",
+        metavar="URL",
+        show_default="that of the running stack",
+        help="The trainer's address.",
+    ),
+]
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="FAULTLINE_HOME",
+        show_default=".faultline",
+        help="Folder of the running stack.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+
+class PromotionMode(StrEnum):
+    """What becomes of a version that passes the gate."""
+
+    AUTO = "auto"
+    HOLD = "hold"
+
+
+class TargetStage(StrEnum):
+    """Where a version can be moved to."""
+
+    PRODUCTION = "Production"
+    STAGING = "Staging"
+    ARCHIVED = "Archived"
+    NONE = "None"
+
+
+def train(  # noqa: PLR0917 - Typer reads options from the signature
+    machine_type: Annotated[
+        str, typer.Option("--machine-type", "-t", help="Whose history to learn from.")
+    ],
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Begin of the history: RFC 3339 or epoch milliseconds."),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="TIME", help="End of the history, itself left out.")
+    ] = None,
+    machines: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Learn from this machine; repeat for several. All if none"),
+    ] = None,
+    sensors: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Use this sensor; repeat for several. All if none"),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="START/END", help="Leave out this period; repeat for several. Times as above."
+        ),
+    ] = None,
+    promotion: Annotated[
+        PromotionMode,
+        typer.Option(help="auto: into Production when the gate passes. hold: stays in Staging."),
+    ] = PromotionMode.AUTO,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the job to its end.")] = False,
+    trainer: TrainerOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a version on the stored history of a machine type.
+
+    Exit status: 0 when the job is queued (with --wait, when it has registered a version), else 1.
+    """
+    excluded = [_period(text) for text in exclude or ()]
+    with _client(trainer, home) as client:
+        job = client.train(
+            machine_type,
+            start_ms=_moment(start, "--start"),
+            end_ms=_moment(end, "--end"),
+            machines=machines or (),
+            sensors=sensors or (),
+            excluded=excluded,
+            promotion=promotion.value,
+            requested_by=_user(),
+        )
+        if wait:
+            if not as_json:
+                typer.echo(f"job {job.job_id}")
+            job = client.wait(job.job_id, None if as_json else _tell)
+    if as_json:
+        _print_json(job)
+    elif not wait:
+        typer.echo(f"job {job.job_id} is {job.state}; --wait follows one to its end")
+    elif job.state == "succeeded":
+        typer.echo(_outcome(job))
+    if job.final and job.state != "succeeded":
+        if not as_json:
+            typer.echo(f"faultline: the training {job.state}: {job.error or job.state}", err=True)
+        raise typer.Exit(1)
+
+
+def promote(  # noqa: PLR0917 - Typer reads options from the signature
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Registered model, such as faultline-pump.")
+    ],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Its number.")],
+    stage: Annotated[
+        TargetStage,
+        typer.Option(
+            case_sensitive=False, help="Where to; Production archives the one that is there."
+        ),
+    ] = TargetStage.PRODUCTION,
+    reason: Annotated[str, typer.Option(help="Why; kept with the promotion.")] = "",
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also when the gate refused the version. Needs --reason."),
+    ] = False,
+    trainer: TrainerOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Move a version to Production, or to another stage."""
+    if force and not reason.strip():
+        raise typer.BadParameter("--force needs a reason", param_hint="--reason")
+    with _client(trainer, home) as client:
+        answer = client.promote(
+            name,
+            version,
+            stage=stage.value,
+            reason=reason,
+            force=force,
+            requested_by=_user(),
+        )
+    if as_json:
+        _print_json(answer)
+        return
+    typer.echo(f"{name} version {version} is in {stage.value}{_instead_of(answer, stage)}")
+
+
+def _client(trainer: str | None, home: Path | None) -> TrainerClient:
+    from faultline.client import TrainerClient  # noqa: PLC0415 - a quick --help
+    from faultline.local.home import load_endpoints  # noqa: PLC0415
+
+    return TrainerClient(trainer or load_endpoints(home, needs=("trainer",)).trainer)
+
+
+def _user() -> str:
+    """Who asks, as far as the system knows; kept with what comes of it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "cli"
+
+
+def _moment(text: str | None, option: str) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_timestamp(int(text) if text.lstrip("-").isdecimal() else text)
+    except InvalidReading as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def _period(text: str) -> Period:
+    from faultline.ports.jobs import Period  # noqa: PLC0415 - a quick --help
+
+    begin, slash, end = text.partition("/")
+    if not (begin and slash and end):
+        raise typer.BadParameter(
+            f"{text!r} is no period: give START/END, such as "
+            "2026-01-01T10:00:00Z/2026-01-01T11:30:00Z, or epoch milliseconds on both sides",
+            param_hint="--exclude",
+        )
+    start_ms, end_ms = (_moment(side, "--exclude") for side in (begin, end))
+    assert start_ms is not None
+    assert end_ms is not None
+    if start_ms >= end_ms:
+        raise typer.BadParameter(
+            f"{text!r} ends before it begins: give START/END, the earlier time first",
+            param_hint="--exclude",
+        )
+    return Period(start_ms, end_ms)
+
+
+def _tell(job: Job) -> None:
+    if not job.final:
+        typer.echo(f"  {job.progress or job.state}")
+
+
+def _outcome(job: Job) -> str:
+    where = "Production" if job.promoted else "Staging"
+    decision = f" ({job.decision})" if job.decision else ""
+    return f"{job.model_name} version {job.model_version} is in {where}{decision}"
+
+
+def _instead_of(answer: dict[str, Any], stage: TargetStage) -> str:
+    previous = answer.get("previous_version")
+    if stage is not TargetStage.PRODUCTION or not previous:
+        return ""
+    return f"; version {previous} is archived"
+
+
+def _print_json(document: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document)).decode() + "\n")

@@ -1,0 +1,76 @@
+"""Options that the commands which send readings share, and how their values are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from faultline.errors import InvalidReading
+from faultline.readings import parse_timestamp
+
+Value = TypeVar("Value")
+
+
+class Way(StrEnum):
+    """How readings get in."""
+
+    TOPIC = "topic"
+    HTTP = "http"
+
+
+ToOption = Annotated[
+    Way, typer.Option("--to", help="Straight to Kafka's topic, or over HTTP to the gateway.")
+]
+KafkaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--kafka", metavar="HOST:PORT", show_default="that of the running stack", help="The broker."
+    ),
+]
+GatewayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gateway", metavar="URL", show_default="that of the running stack", help="The gateway."
+    ),
+]
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="FAULTLINE_HOME",
+        show_default=".faultline",
+        help="Folder of the running stack.",
+    ),
+]
+LabelsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--labels/--no-labels",
+        show_default="with --to topic",
+        help="Send known faults to the topic sensor.labels.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Only one JSON object, at the end.")]
+
+
+def checked(parse: Callable[[str], Value], text: str, option: str) -> Value:
+    """Parse an option's value; what is wrong with it becomes the command's usage error."""
+    try:
+        return parse(text)
+    except (ValueError, InvalidReading) as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def moment(text: str) -> int:
+    """Milliseconds since the epoch of RFC 3339 text or of such a number.
+
+    Raises
+    ------
+    InvalidReading
+        When it is neither.
+    """
+    return parse_timestamp(int(text) if text.isdecimal() else text)

@@ -1,0 +1,315 @@
+"""The services' HTTP interfaces from the caller's side: for the command line and the demonstration.
+
+Knows addresses and answers, and nothing of how a version comes about.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from faultline.errors import Conflict, FaultlineError, NotFound, Unavailable
+from faultline.ports.jobs import JobState, Period
+from faultline.readings import format_timestamp
+
+_Answer = TypeVar("_Answer")
+
+_MODELS = "/api/v1/ml/models"
+_TIMEOUT_S = 30.0
+_POLL_S = 0.25
+_PATIENCE_S = 60.0
+_FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+_ERRORS: Mapping[int, type[FaultlineError]] = {
+    404: NotFound,
+    409: Conflict,
+    429: Unavailable,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+}
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A training job, as far as a caller follows it; see `faultline.ports.jobs.TrainingJob`."""
+
+    job_id: str
+    state: JobState
+    progress: str = ""
+    error: str | None = None
+    model_name: str | None = None
+    model_version: str | None = None
+    promoted: bool | None = None
+    decision: str | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in _FINAL
+
+
+class TrainerClient:
+    """Speaks to one trainer; a context manager.
+
+    Every method raises `Unavailable` when it does not answer, and for a refusal the error that its
+    status stands for, with the trainer's own explanation.
+
+    Parameters
+    ----------
+    url
+        Base URL, such as ``http://127.0.0.1:8002``.
+    transport
+        Another way to carry the requests; None for the network.
+    """
+
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+        self._service = _Service("trainer", url, transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._service.close()
+
+    def train(
+        self,
+        machine_type: str,
+        *,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        machines: Sequence[str] = (),
+        sensors: Sequence[str] = (),
+        excluded: Sequence[Period] = (),
+        hyperparameters: Mapping[str, Any] | None = None,
+        promotion: Literal["auto", "hold"] = "auto",
+        requested_by: str = "api",
+    ) -> Job:
+        """Ask for a version of a machine type; returns at once, with the queued job.
+
+        Parameters
+        ----------
+        start_ms, end_ms
+            Range of the history, milliseconds since the epoch, end excluded; None is open.
+        machines, sensors
+            Which to use; none given means all.
+        excluded
+            Periods to leave out.
+        hyperparameters
+            How to fit, where it should differ from the defaults.
+        promotion
+            ``auto``: promoted when it passes the gate. ``hold``: stays in Staging.
+        requested_by
+            Kept with the version.
+        """
+        body: dict[str, Any] = {
+            "machine_type": machine_type,
+            "promotion": promotion,
+            "requested_by": requested_by,
+        }
+        if start_ms is not None:
+            body["start"] = format_timestamp(start_ms)
+        if end_ms is not None:
+            body["end"] = format_timestamp(end_ms)
+        if machines:
+            body["machines"] = list(machines)
+        if sensors:
+            body["sensors"] = list(sensors)
+        if excluded:
+            body["excluded"] = [
+                {
+                    "start": format_timestamp(period.start_ms),
+                    "end": format_timestamp(period.end_ms),
+                }
+                for period in excluded
+            ]
+        if hyperparameters:
+            body["hyperparameters"] = dict(hyperparameters)
+        return self._job("POST", f"{_MODELS}/train", body)
+
+    def job(self, job_id: str) -> Job:
+        """One job as it stands."""
+        return self._job("GET", f"{_MODELS}/train/{quote(job_id, safe='')}")
+
+    def wait(
+        self,
+        job_id: str,
+        on_progress: Callable[[Job], None] | None = None,
+        timeout_s: float | None = None,
+        patience_s: float = _PATIENCE_S,
+    ) -> Job:
+        """Follow a job until nothing more will happen to it.
+
+        The job outlives a restart of the trainer, and so does the wait for it.
+
+        Parameters
+        ----------
+        on_progress
+            Called whenever its state or progress has changed.
+        timeout_s
+            Raise `TimeoutError` after so long; None waits for ever.
+        patience_s
+            Raise `Unavailable` when the trainer has not answered for so long.
+        """
+        answered_s = time.monotonic()
+        deadline_s = None if timeout_s is None else answered_s + timeout_s
+        told: tuple[JobState, str] | None = None
+        while True:
+            try:
+                job = self.job(job_id)
+            except Unavailable:
+                now_s = time.monotonic()
+                if now_s - answered_s >= patience_s or (
+                    deadline_s is not None and now_s > deadline_s
+                ):
+                    raise
+                time.sleep(_POLL_S)
+                continue
+            answered_s = time.monotonic()
+            if told != (job.state, job.progress):
+                told = (job.state, job.progress)
+                if on_progress is not None:
+                    on_progress(job)
+            if job.final:
+                return job
+            if deadline_s is not None and time.monotonic() > deadline_s:
+                raise TimeoutError(
+                    f"training job {job_id} is still {job.state} after {timeout_s:g} s "
+                    f"({job.progress or 'no progress told'})"
+                )
+            time.sleep(_POLL_S)
+
+    def promote(
+        self,
+        name: str,
+        version: str,
+        *,
+        stage: str = "Production",
+        reason: str = "",
+        force: bool = False,
+        requested_by: str = "api",
+    ) -> dict[str, Any]:
+        """Move a version to a stage; returns what the trainer says it did."""
+        path = f"{_MODELS}/{quote(name, safe='')}/versions/{quote(version, safe='')}/promote"
+        body = {"stage": stage, "reason": reason, "force": force, "requested_by": requested_by}
+        return self._service.ask("POST", path, dict[str, Any], body=body)
+
+    def _job(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Job:
+        return self._service.ask(method, path, Job, body=body)
+
+
+def _explanation(response: httpx.Response) -> str:
+    """The problem's detail in one line, or what there is instead."""
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        return " ".join(response.text.split())[:300] or response.reason_phrase
+    told = str(problem.get("detail") or problem.get("title") or response.reason_phrase)
+    return " ".join(told.split())
+
+
+class PredictorClient:
+    """Speaks to one predictor; a context manager.
+
+    Every method raises `Unavailable` when it does not answer.
+
+    Parameters
+    ----------
+    url
+        Base URL, such as ``http://127.0.0.1:8000``.
+    transport
+        Another way to carry the requests; None for the network.
+    """
+
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+        self._service = _Service("predictor", url, transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._service.close()
+
+    def live_version(self, machine_type: str) -> str | None:
+        """The version that judges a machine type at this moment; None when there is none."""
+        models = self._service.ask("GET", "/api/v1/model", _Models).models
+        return next((one.version for one in models if one.machine_type == machine_type), None)
+
+
+class _LiveModel(msgspec.Struct, frozen=True):
+    machine_type: str
+    version: str | None = None
+
+
+class _Models(msgspec.Struct, frozen=True):
+    models: list[_LiveModel]
+
+
+class _Service:
+    """One service: requests to it, and its refusals as errors."""
+
+    def __init__(self, name: str, url: str, transport: httpx.BaseTransport | None) -> None:
+        self._name = name
+        self._url = url.rstrip("/")
+        self._client = httpx.Client(
+            base_url=self._url, timeout=_TIMEOUT_S, transport=transport, trust_env=False
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        kind: type[_Answer],
+        *,
+        body: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> _Answer:
+        """Return what the answer's body says; raise what its status stands for."""
+        try:
+            response = self._client.request(method, path, json=body, params=params)
+        except httpx.TransportError as error:
+            why = str(error) or type(error).__name__
+            raise Unavailable(
+                f"the {self._name} at {self._url} does not answer ({why}); "
+                f"see whether it runs (faultline status), or name another with --{self._name}"
+            ) from error
+        if response.is_success:
+            try:
+                return msgspec.json.decode(response.content, type=kind)
+            except msgspec.DecodeError as error:
+                raise FaultlineError(
+                    f"what answers at {self._url} is no {self._name} of this version ({error}); "
+                    f"name the right one with --{self._name}"
+                ) from error
+        refusal = _ERRORS.get(response.status_code, FaultlineError)
+        raise refusal(
+            f"the {self._name} refuses ({response.status_code}): {_explanation(response)}"
+        )

@@ -1,0 +1,226 @@
+"""Calibrates the boundary on contiguous held-out blocks, never on rows that were learnt from.
+
+It knows distances and blocks of time; it must not know labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faultline.detector.clusters import ClusterSettings, cluster
+from faultline.detector.distance import nearest_cluster
+from faultline.detector.history import UnfitHistory
+from faultline.detector.scale import MAD_TO_STD
+from faultline.detector.smoothing import widening
+from faultline.detector.training import WindowTable
+
+BLOCK_DEVIATIONS = 2.0
+"""The boundary lies so many robust standard deviations of the blocks above their median: the
+next block will differ from these as they differ from one another."""
+
+LEAST_MARGIN = 0.1
+"""And at least this part above their median: five blocks that happen to agree don't prove that
+the next one will."""
+
+LEAST_UNKNOWN_SCORE = 2.0
+"""No row is called unlike every cluster below this score."""
+
+_LEAST_BLOCKS = 2
+
+
+@dataclass(frozen=True)
+class HeldOutBlock:
+    """A stretch of one machine's history, scored by what was learnt from the other blocks.
+
+    Attributes
+    ----------
+    machine_id
+        Whose history.
+    start_ms, end_ms
+        Time of its first and last scored window.
+    windows
+        How many windows it has.
+    high_score
+        Its high quantile (1 - the false-alarm rate) over the boundary. A block far above 1 is
+        unlike the rest of the history, as a warm-up is.
+    alarm_rate
+        The part of its windows above the boundary.
+    """
+
+    machine_id: str
+    start_ms: int
+    end_ms: int
+    windows: int
+    high_score: float
+    alarm_rate: float
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A boundary and what it was found from.
+
+    Attributes
+    ----------
+    boundary
+        The distance that scores 1.0.
+    unknown_score
+        Above this score a row is unlike every cluster.
+    alarm_rate
+        The part of all held-out windows above the boundary.
+    blocks
+        All held-out blocks, machine after machine.
+    scores
+        Shape (n,), one per window of the table: its held-out score; NaN for a window that reaches
+        over the edge of two blocks and so was never held out as a whole.
+    """
+
+    boundary: float
+    unknown_score: float
+    alarm_rate: float
+    blocks: tuple[HeldOutBlock, ...]
+    scores: NDArray[np.float64]
+
+
+def combine(high_quantiles: NDArray[np.float64]) -> float:
+    """Combine the blocks' high quantiles to one boundary that a bad block cannot move far.
+
+    Median plus the larger of `BLOCK_DEVIATIONS` robust standard deviations (1.4826 times the
+    median absolute deviation) and `LEAST_MARGIN` of the median. The largest would let one
+    warm-up blind the detector; the median alone would let every second ordinary block alarm.
+
+    Examples
+    --------
+    >>> round(combine(np.array([3.0, 3.2, 3.1, 3.3, 90.0])), 3)
+    3.52
+    """
+    middle = float(np.median(high_quantiles))
+    deviation = MAD_TO_STD * float(np.median(np.abs(high_quantiles - middle)))
+    return middle + max(BLOCK_DEVIATIONS * deviation, LEAST_MARGIN * middle)
+
+
+def calibrate(
+    table: WindowTable,
+    *,
+    machine_ids: tuple[str, ...],
+    history_rows: NDArray[np.int64],
+    window_rows: int,
+    k: int,
+    blocks: int,
+    false_alarm_rate: float,
+    settings: ClusterSettings,
+) -> Calibration:
+    """Hold out one stretch of every machine after another and find the boundary.
+
+    Each machine's rows are cut into `blocks` equal stretches. Scale and clusters are learnt anew
+    from all the others, without the windows that share a row with the held-out ones.
+
+    Parameters
+    ----------
+    table
+        All windows.
+    machine_ids
+        Names of the machines that the table counts.
+    history_rows
+        Rows in each machine's history.
+    window_rows
+        Length of a window.
+    k
+        Number of clusters.
+    blocks
+        How many stretches; fewer, but at least two, where they would be shorter than two windows.
+    false_alarm_rate
+        The part of a block's windows that may lie above its high quantile.
+    settings
+        For the clusters.
+
+    Raises
+    ------
+    UnfitHistory
+        When the history is too short to hold anything out.
+    """
+    longest = int(history_rows.max())
+    count = min(blocks, longest // (2 * window_rows))
+    if count < _LEAST_BLOCKS:
+        raise UnfitHistory(
+            f"the longest history has {longest} rows; a window of {window_rows} rows needs "
+            f"{2 * _LEAST_BLOCKS * window_rows} of one machine to hold some out; send more history"
+        )
+    # The block that a window's last and first row lie in: a window in two blocks is in neither.
+    rows = history_rows[table.machine]
+    last = table.row * count // rows
+    first = (table.row - window_rows + 1) * count // rows
+    distance = np.full(len(table), np.nan)
+    for block in range(count):
+        held_out = (last == block) & (first == block)
+        others = (last < block) | (first > block)
+        if held_out.any() and others.sum() > k:
+            distance[held_out] = _distances(
+                table, held_out, others, window_rows=window_rows, k=k, settings=settings
+            )
+    return _calibration(table, machine_ids, distance, last, false_alarm_rate)
+
+
+def _distances(
+    table: WindowTable,
+    held_out: NDArray[np.bool_],
+    others: NDArray[np.bool_],
+    *,
+    window_rows: int,
+    k: int,
+    settings: ClusterSettings,
+) -> NDArray[np.float64]:
+    # A sensor that only the held-out rows have can't be judged by the others.
+    seen = np.isfinite(table.means[others]).any(axis=0)
+    learnt = cluster(table.means[others][:, seen], k, settings)
+    widened = widening(table.counts[held_out][:, seen], window_rows, 1.0 / learnt.scale)
+    rows = (table.means[held_out][:, seen] - learnt.centre) / learnt.scale
+    distance = np.full(len(rows), np.nan)
+    judged = ~np.isnan(rows).all(axis=1)
+    distance[judged] = nearest_cluster(rows[judged], widened[judged], learnt.clusters)[0]
+    return distance
+
+
+def _calibration(
+    table: WindowTable,
+    machine_ids: tuple[str, ...],
+    distance: NDArray[np.float64],
+    block: NDArray[np.int64],
+    false_alarm_rate: float,
+) -> Calibration:
+    scored = np.isfinite(distance)
+    groups = [
+        np.flatnonzero(scored & (table.machine == machine) & (block == number))
+        for machine in range(len(machine_ids))
+        for number in range(int(block.max()) + 1)
+    ]
+    groups = [group for group in groups if group.size]
+    if len(groups) < _LEAST_BLOCKS:
+        raise UnfitHistory(
+            f"only {len(groups)} stretch of the history could be held out, because gaps or missing "
+            "values leave too few whole windows; send more history"
+        )
+    high = np.array([np.quantile(distance[group], 1 - false_alarm_rate) for group in groups])
+    boundary = max(combine(high), np.finfo(np.float64).tiny)
+    scores = distance / boundary
+    ordinary = [group for group, quantile in zip(groups, high, strict=True) if quantile <= boundary]
+    farthest = max((float(scores[group].max()) for group in ordinary), default=0.0)
+    return Calibration(
+        boundary=float(boundary),
+        unknown_score=max(LEAST_UNKNOWN_SCORE, farthest),
+        alarm_rate=float((scores[scored] > 1).mean()),
+        blocks=tuple(
+            HeldOutBlock(
+                machine_id=machine_ids[int(table.machine[group[0]])],
+                start_ms=int(table.timestamps_ms[group[0]]),
+                end_ms=int(table.timestamps_ms[group[-1]]),
+                windows=len(group),
+                high_score=float(quantile / boundary),
+                alarm_rate=float((scores[group] > 1).mean()),
+            )
+            for group, quantile in zip(groups, high, strict=True)
+        ),
+        scores=scores,
+    )

@@ -1,0 +1,200 @@
+"""Turns machines' histories into one table of window means to learn from. NumPy only.
+
+It decides which sensors can be used and how long a window is; it knows nothing of clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faultline.detector.history import MachineHistory, UnfitHistory
+from faultline.detector.period import find_period
+from faultline.detector.scale import PRECISION_SHARE, median, robust_scale, winsorised_std
+from faultline.detector.smoothing import scaled, window_means
+from faultline.detector.window import rows_since_gap
+
+_OUTLYING = 10.0
+"""Before a period is looked for, values are drawn in to so many scales from the median."""
+
+
+@dataclass(frozen=True)
+class WindowChoice:
+    """How long a window is and why.
+
+    Attributes
+    ----------
+    rows
+        Its length.
+    period_rows
+        The load cycle found; None when there is none or it was not looked for.
+    reason
+        One sentence for a person.
+    """
+
+    rows: int
+    period_rows: int | None
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class WindowTable:
+    """The full windows of all machines, machine after machine, each in time order.
+
+    Attributes
+    ----------
+    machine
+        Shape (n,): index into the histories.
+    row
+        Shape (n,): the machine's row that the window ends at.
+    timestamps_ms
+        Shape (n,): the time of that row.
+    means
+        Shape (n, d): window means, less `centre` and divided by `spread`; NaN is missing.
+    counts
+        Shape (n, d): values present per window.
+    centre, spread
+        Shape (d,): median and winsorised standard deviation of single rows, in raw units.
+    """
+
+    machine: NDArray[np.int64]
+    row: NDArray[np.int64]
+    timestamps_ms: NDArray[np.int64]
+    means: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def present_sensors(self) -> NDArray[np.bool_]:
+        """Whether each sensor is present in any window, shape (d,)."""
+        present: NDArray[np.bool_] = ~np.isnan(self.means)
+        return np.asarray(present.any(axis=0))
+
+    def columns(self, keep: NDArray[np.bool_]) -> WindowTable:
+        """Take the sensors marked in `keep`, shape (d,)."""
+        return replace(
+            self,
+            means=self.means[:, keep],
+            counts=self.counts[:, keep],
+            centre=self.centre[keep],
+            spread=self.spread[keep],
+        )
+
+
+def unusable_sensors(sensors: Sequence[str], histories: Sequence[MachineHistory]) -> dict[str, str]:
+    """Name the sensors that can't be learnt from, each with the reason.
+
+    Those with no value, with one value only, or present in less than half of the rows.
+    """
+    reasons: dict[str, str] = {}
+    rows = sum(len(history.values) for history in histories)
+    for column, name in enumerate(sensors):
+        values = np.concatenate([history.values[:, column] for history in histories])
+        present = values[np.isfinite(values)]
+        if not present.size:
+            reasons[name] = "all values are missing"
+        elif np.ptp(present) <= PRECISION_SHARE * np.abs(present).max():
+            reasons[name] = f"constant: always {present[0]:g}"
+        elif 2 * present.size < rows:
+            missing = 100 * (1 - present.size / rows)
+            reasons[name] = f"missing in {missing:.0f} % of the rows"
+    return reasons
+
+
+def median_step_ms(histories: Sequence[MachineHistory]) -> int:
+    """Find the median time between two rows of a machine, at least 1.
+
+    Raises
+    ------
+    UnfitHistory
+        When no machine has two rows.
+    """
+    steps = np.concatenate([np.diff(history.timestamps_ms) for history in histories])
+    if not steps.size:
+        raise UnfitHistory("no machine has two rows; send more history")
+    return max(1, round(float(np.median(steps))))
+
+
+def choose_window(
+    histories: Sequence[MachineHistory], max_gap_ms: int, max_rows: int, fallback_rows: int
+) -> WindowChoice:
+    """Choose the window from the load cycle: a mean over whole cycles does not swing with it.
+
+    A short cycle is taken several times, up to the first multiple of at least `fallback_rows`.
+
+    Parameters
+    ----------
+    histories
+        With usable sensors only.
+    max_gap_ms
+        A longer step is a gap, over which no cycle is looked for.
+    max_rows
+        The longest period looked for.
+    fallback_rows
+        The window when nothing repeats.
+    """
+    centre, scale = robust_scale(np.concatenate([history.values for history in histories]))
+    segments = [
+        np.clip(segment, -_OUTLYING, _OUTLYING)
+        for history in histories
+        for segment in np.split(
+            scaled(history.values, centre, scale),
+            np.flatnonzero(np.diff(history.timestamps_ms) > max_gap_ms) + 1,
+        )
+    ]
+    period = find_period(segments, max_rows)
+    if period is None:
+        reason = f"no load cycle of up to {max_rows} rows found; {fallback_rows} rows by default"
+        return WindowChoice(fallback_rows, None, reason)
+    cycles = -(-fallback_rows // period)
+    if cycles == 1 or cycles * period > max_rows:
+        return WindowChoice(period, period, f"one load cycle of {period} rows")
+    return WindowChoice(cycles * period, period, f"{cycles} load cycles of {period} rows")
+
+
+def window_table(
+    histories: Sequence[MachineHistory], window_rows: int, max_gap_ms: int
+) -> WindowTable:
+    """Smooth every machine as scoring does and put the windows that can be scored in one table.
+
+    Left out are windows across a gap and those with fewer than half of the sensors.
+    """
+    rows = np.concatenate([history.values for history in histories])
+    centre = median(rows)
+    spread = np.maximum(winsorised_std(rows), PRECISION_SHARE * np.abs(centre))
+    parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
+    means: list[NDArray[np.float64]] = []
+    counts: list[NDArray[np.float64]] = []
+    for index, history in enumerate(histories):
+        if len(history.values) < window_rows:
+            continue
+        mean, count = window_means(scaled(history.values, centre, spread), window_rows)
+        ends = np.arange(window_rows - 1, len(history.values), dtype=np.int64)
+        whole = rows_since_gap(history.timestamps_ms, max_gap_ms)[ends] >= window_rows
+        enough = 2 * (~np.isnan(mean)).sum(axis=1) >= mean.shape[1]
+        keep = whole & enough
+        ends = ends[keep]
+        parts.append((np.full(len(ends), index), ends, history.timestamps_ms[ends]))
+        means.append(mean[keep])
+        counts.append(count[keep])
+    if not means:
+        longest = max(len(history.values) for history in histories)
+        raise UnfitHistory(
+            f"no machine has the {window_rows} rows of one window (the longest history has "
+            f"{longest}); send more history"
+        )
+    return WindowTable(
+        machine=np.concatenate([part[0] for part in parts]),
+        row=np.concatenate([part[1] for part in parts]),
+        timestamps_ms=np.concatenate([part[2] for part in parts]),
+        means=np.concatenate(means),
+        counts=np.concatenate(counts),
+        centre=centre,
+        spread=spread,
+    )

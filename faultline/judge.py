@@ -1,0 +1,292 @@
+"""Judges the readings of one machine: what the stream, HTTP and files have in common.
+
+Pure: readings, a model and a state in; verdicts, alarm events and a new state out. It must not
+know where readings come from or where verdicts go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from msgspec import structs
+from numpy.typing import NDArray
+
+from faultline.alarms import AlarmEvent, AlarmPolicy, Source, follow
+from faultline.detector import Detector, RowState, Scores, Window
+from faultline.machine_state import LateRun, MachineState
+from faultline.readings import MAX_SENSORS, Reading
+from faultline.rows import MAX_LATE_ROWS, columns_of, late_run, sift, take, tidied, values_of
+from faultline.verdicts import SensorContribution, Status, Verdict, VerdictBatch
+
+KEPT_ROWS = 128
+"""So many raw rows are kept of every machine, more where the model's window is longer: a first
+model, or one with a longer window, then scores at once."""
+
+MAX_CELLS = 2_000_000
+"""A batch whose table would have more is judged in parts: a reading that names one sensor takes a
+few bytes of a message, but a whole row of a table with every column that the others name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A registered version, ready to score."""
+
+    name: str
+    version: str
+    detector: Detector
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which verdicts carry contributions, and how many.
+
+    Attributes
+    ----------
+    min_score
+        Verdicts with at least this score.
+    sensors
+        The largest so many; None for all. Shares are of the whole either way.
+    """
+
+    min_score: float
+    sensors: int | None
+
+
+NEAR_BOUNDARY = Explanation(min_score=0.8, sensors=10)
+"""What the stream publishes: contributions near and above the boundary. The rest can be recomputed
+from the stored readings and the named version."""
+EVERYTHING = Explanation(min_score=0.0, sensors=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What came of a batch.
+
+    Attributes
+    ----------
+    batch
+        One verdict per reading, in the order given, all from one version.
+    alarm_events
+        What happened to the machine's alarms meanwhile.
+    state
+        To judge the next batch from.
+    """
+
+    batch: VerdictBatch
+    alarm_events: Sequence[AlarmEvent]
+    state: MachineState
+
+
+def judge(
+    model: Model | None,
+    state: MachineState | None,
+    readings: Sequence[Reading],
+    policy: AlarmPolicy,
+    explanation: Explanation = NEAR_BOUNDARY,
+) -> Judgement:
+    """Judge the next readings of one machine.
+
+    However a machine's readings are cut into calls, and through whatever snapshots the state goes,
+    the statuses and alarms are the same and the scores equal.
+
+    A reading whose time is among the rows kept is a `duplicate`, whatever its values; another that
+    is not later than the last is `late`. Both leave the window and the alarms as they were, but
+    the last of `MAX_LATE_ROWS` late ones lets the window begin anew.
+
+    Parameters
+    ----------
+    model
+        None while there is none: the readings are kept, and the verdicts say `no_model`.
+    state
+        None for a machine never seen.
+    readings
+        At least one; all of one machine and one machine type, in the order they came.
+    policy
+        When an alarm opens and closes.
+    explanation
+        Which verdicts carry contributions.
+    """
+    before = state if state is not None else MachineState()
+    columns = columns_of(before.window.sensors, [reading.sensors for reading in readings])
+    cells = len(columns) * len(readings)
+    if len(readings) > 1 and (len(columns) > 2 * MAX_SENSORS or cells > MAX_CELLS):
+        return _in_parts(model, before, readings, policy, explanation, middle=len(readings) // 2)
+    machine = readings[0]
+    times = np.fromiter(
+        (reading.timestamp_ms for reading in readings), dtype=np.int64, count=len(readings)
+    )
+    keep_rows = KEPT_ROWS if model is None else max(KEPT_ROWS, model.detector.window_rows)
+
+    in_order, duplicate = sift(before.window.timestamps_ms, times, keep_rows)
+    late, judged = late_run(before.late, times, in_order, duplicate)
+    if judged < len(readings):
+        return _in_parts(model, before, readings, policy, explanation, middle=judged)
+    on_time = readings
+    if not in_order.all():
+        on_time = [reading for reading, ok in zip(readings, in_order.tolist(), strict=True) if ok]
+        columns = columns_of(before.window.sensors, [reading.sensors for reading in on_time])
+        times = times[in_order]
+    window = before.window.aligned(columns)
+    values = values_of(columns, [reading.sensors for reading in on_time])
+    verdicts = (
+        _without_model(times)
+        if model is None
+        else _scored(model.detector, window, times, values, explanation)
+    )
+    if len(on_time) < len(readings):
+        verdicts = _with_refused(verdicts, readings, in_order, duplicate)
+
+    alarms, events = before.alarms, list[AlarmEvent]()
+    if model is not None:
+        source = Source(machine.machine_id, machine.machine_type, model.name, model.version)
+        alarms, events = follow(before.alarms, source, verdicts, policy)
+    if on_time:
+        window = window.followed_by(times, values, keep_rows)
+        if len(columns) > len(on_time[-1].sensors):
+            window = tidied(window, () if model is None else model.detector.sensors)
+    batch = VerdictBatch(
+        machine_id=machine.machine_id,
+        machine_type=machine.machine_type,
+        verdicts=tuple(verdicts),
+        model_name=None if model is None else model.name,
+        model_version=None if model is None else model.version,
+    )
+    after = MachineState(window, alarms, late)
+    if late.rows == MAX_LATE_ROWS:
+        after = MachineState(Window.empty(()), alarms, LateRun(given_up_ms=after.latest_ms))
+    return Judgement(batch, events, after)
+
+
+def _in_parts(
+    model: Model | None,
+    state: MachineState,
+    readings: Sequence[Reading],
+    policy: AlarmPolicy,
+    explanation: Explanation,
+    *,
+    middle: int,
+) -> Judgement:
+    """Judge a batch as two: its table would be large, or its window begins anew in between."""
+    first = judge(model, state, readings[:middle], policy, explanation)
+    second = judge(model, first.state, readings[middle:], policy, explanation)
+    verdicts = (*first.batch.verdicts, *second.batch.verdicts)
+    return Judgement(
+        structs.replace(first.batch, verdicts=verdicts),
+        (*first.alarm_events, *second.alarm_events),
+        second.state,
+    )
+
+
+def _without_model(times: NDArray[np.int64]) -> list[Verdict]:
+    return [Verdict(timestamp_ms=at_ms, status=Status.NO_MODEL) for at_ms in times.tolist()]
+
+
+def _with_refused(
+    verdicts: Sequence[Verdict],
+    readings: Sequence[Reading],
+    in_order: NDArray[np.bool_],
+    duplicate: NDArray[np.bool_],
+) -> list[Verdict]:
+    given = iter(verdicts)
+    return [
+        next(given)
+        if ok
+        else Verdict(
+            timestamp_ms=reading.timestamp_ms,
+            status=Status.DUPLICATE if is_duplicate else Status.LATE,
+        )
+        for reading, ok, is_duplicate in zip(
+            readings, in_order.tolist(), duplicate.tolist(), strict=True
+        )
+    ]
+
+
+# By code: 0 and 1 for a row without and with a score above 1.0, then the detector's other states.
+_STATUS = (Status.NORMAL, Status.FAILURE, Status.WARMING_UP, Status.INSUFFICIENT_DATA)
+_CODE_OF_STATE = {RowState.WARMING_UP: 2, RowState.INSUFFICIENT: 3}
+
+
+def _scored(
+    detector: Detector,
+    window: Window,
+    times: NDArray[np.int64],
+    values: NDArray[np.float64],
+    explanation: Explanation,
+) -> list[Verdict]:
+    # The detector looks back over one window; its other rows are kept for models to come.
+    recent = slice(max(0, len(window) - detector.window_rows), len(window))
+    carried = Window(
+        detector.sensors,
+        window.timestamps_ms[recent],
+        take(window.sensors, window.values[recent], detector.sensors),
+    )
+    scores, _ = detector.score(carried, times, take(window.sensors, values, detector.sensors))
+    has_score = scores.state == RowState.SCORED
+    code = np.where(scores.score > 1.0, 1, 0)
+    for state, number in _CODE_OF_STATE.items():
+        code[scores.state == state] = number
+    contributions = _contributions(detector, scores, has_score, explanation)
+    health = _health(detector.sensors, scores.health.missing)
+    return [
+        Verdict(
+            timestamp_ms=at_ms,
+            status=_STATUS[number],
+            score=score,
+            cluster=cluster,
+            known=known,
+            contributions=contributions.get(row, ()),
+            health=health.get(row, _WELL),
+        )
+        if number <= 1
+        else Verdict(timestamp_ms=at_ms, status=_STATUS[number], health=health.get(row, _WELL))
+        for row, (at_ms, number, score, cluster, known) in enumerate(
+            zip(
+                times.tolist(),
+                code.tolist(),
+                scores.score.tolist(),
+                scores.cluster.tolist(),
+                scores.known.tolist(),
+                strict=True,
+            )
+        )
+    ]
+
+
+_WELL: dict[str, str] = {}
+
+
+def _contributions(
+    detector: Detector,
+    scores: Scores,
+    has_score: NDArray[np.bool_],
+    explanation: Explanation,
+) -> dict[int, tuple[SensorContribution, ...]]:
+    rows = np.flatnonzero(has_score & (scores.score >= explanation.min_score))
+    return {
+        row: tuple(
+            SensorContribution(
+                part.sensor, part.share, part.observed, part.expected, part.direction
+            )
+            for part in explained
+        )
+        for row, explained in zip(
+            rows.tolist(), detector.explain_rows(scores, rows, explanation.sensors), strict=True
+        )
+    }
+
+
+def _health(sensors: tuple[str, ...], missing: NDArray[np.bool_]) -> dict[int, dict[str, str]]:
+    """What is wrong with single sensors, for the rows where something is."""
+    # A sensor that is gone is gone for many rows: they share one dictionary.
+    known: dict[bytes, dict[str, str]] = {}
+    health: dict[int, dict[str, str]] = {}
+    for row in np.flatnonzero(missing.any(axis=1)).tolist():
+        pattern = missing[row].tobytes()
+        if pattern not in known:
+            known[pattern] = {
+                sensors[column]: "missing" for column in np.flatnonzero(missing[row]).tolist()
+            }
+        health[row] = known[pattern]
+    return health

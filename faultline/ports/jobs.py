@@ -1,0 +1,158 @@
+"""Training jobs: a queue that survives restarts and never gives one job to two workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+
+class JobState(StrEnum):
+    """Where a job is. The last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Period(msgspec.Struct, frozen=True):
+    """A span of time, start included, end excluded, milliseconds since the epoch."""
+
+    start_ms: int
+    end_ms: int
+
+
+class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to train on, and how.
+
+    Attributes
+    ----------
+    start_ms, end_ms
+        Time range of the history, end excluded; None is open.
+    machines, sensors
+        Which to use; None is all of the type.
+    excluded
+        Periods that are left out.
+    hyperparameters
+        Passed to the detector's fit (see `faultline.detector.fit.FitConfig`).
+    promotion
+        ``auto``: the gate promotes when it passes. ``hold``: the version stays in Staging.
+    """
+
+    machine_type: str
+    start_ms: int | None = None
+    end_ms: int | None = None
+    machines: tuple[str, ...] | None = None
+    sensors: tuple[str, ...] | None = None
+    excluded: tuple[Period, ...] = ()
+    hyperparameters: dict[str, Any] = {}
+    promotion: Literal["auto", "hold"] = "auto"
+    requested_by: str = "api"
+
+
+class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as it stands.
+
+    Attributes
+    ----------
+    progress
+        What is being done now, in words.
+    error
+        Why it failed, for a person.
+    attempts
+        How often a worker has claimed it and not given it back.
+    model_version, run_id, promoted, decision
+        What came of it: the registered version, its run, whether it is now in Production, and the
+        gate's reason.
+    """
+
+    job_id: str
+    request: TrainingRequest
+    state: JobState
+    created_at_ms: int
+    updated_at_ms: int
+    progress: str = ""
+    attempts: int = 0
+    error: str | None = None
+    model_name: str | None = None
+    model_version: str | None = None
+    run_id: str | None = None
+    promoted: bool | None = None
+    decision: str | None = None
+
+
+class JobResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job that succeeded leaves in its row."""
+
+    model_name: str
+    model_version: str
+    run_id: str
+    promoted: bool
+    decision: str
+
+
+class JobQueue(Protocol):
+    """Every method raises `Unavailable` while the store is down."""
+
+    def submit(self, request: TrainingRequest) -> TrainingJob:
+        """Queue a job."""
+
+    def get(self, job_id: str) -> TrainingJob:
+        """One job. Raises `NotFound`."""
+
+    def list(self, state: JobState | None = None, limit: int = 50) -> Sequence[TrainingJob]:
+        """Jobs, newest first."""
+
+    def claim(self, worker: str, lease_s: float) -> TrainingJob | None:
+        """Take the oldest queued job, or a running one whose worker let its lease run out.
+
+        Never the same job to two workers, and never a second job of a machine type while one of
+        that type is running under a live lease.
+        """
+
+    def renew(self, job_id: str, worker: str, lease_s: float, progress: str) -> None:
+        """Keep the lease and say what is being done. Raises `Conflict` when it is not ours."""
+
+    def succeed(self, job_id: str, worker: str, result: JobResult) -> None:
+        """Finish. Raises `Conflict` when it is not ours any more."""
+
+    def fail(self, job_id: str, worker: str, error: str) -> None:
+        """Finish with a reason. Raises `Conflict` when it is not ours any more."""
+
+    def release(self, job_id: str, worker: str) -> None:
+        """Give a job back unharmed: queued again, and this claim does not count as an attempt.
+
+        Raises `Conflict` when it is not ours any more.
+        """
+
+    def cancel(self, job_id: str) -> TrainingJob:
+        """Cancel a queued job. Raises `NotFound`, or `Conflict` when it is past that."""
+
+
+class Promotion(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of Production: who, when, why, from which version to which."""
+
+    promotion_id: str
+    model_name: str
+    to_version: str
+    from_version: str | None
+    at_ms: int
+    actor: str
+    reason: str
+
+
+class PromotionLog(Protocol):
+    """Every change of Production, for ever."""
+
+    def append(self, promotion: Promotion) -> None:
+        """Add one; the same `promotion_id` again changes nothing."""
+
+    def list(self, model_name: str, limit: int = 100) -> Sequence[Promotion]:
+        """The changes of a model, newest first."""
+
+    def live_at(self, model_name: str, at_ms: int) -> Promotion | None:
+        """The change by which a version was in Production at that time."""

@@ -1,0 +1,114 @@
+"""The model registry: runs, versions, stages and the alias `production`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+
+class Stage(StrEnum):
+    """A version's stage; the alias `production` is the truth, the stage mirrors it."""
+
+    NONE = "None"
+    STAGING = "Staging"
+    PRODUCTION = "Production"
+    ARCHIVED = "Archived"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One value of a metric; `step` orders the values of one key (for candidates: k)."""
+
+    key: str
+    value: float
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What one training leaves behind.
+
+    Attributes
+    ----------
+    name
+        Shown in the registry's list of runs.
+    artifacts
+        A folder whose content becomes the run's artifacts; the bundle is its subfolder ``model``.
+    """
+
+    experiment: str
+    name: str
+    params: Mapping[str, str]
+    metrics: Sequence[Metric]
+    tags: Mapping[str, str]
+    artifacts: Path
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered version as the registry has it now.
+
+    Attributes
+    ----------
+    version
+        The registry's number, as text.
+    aliases
+        ``production`` and ``staging`` among them.
+    created_at_ms
+        Milliseconds since the epoch.
+    """
+
+    name: str
+    version: str
+    stage: Stage
+    run_id: str
+    created_at_ms: int
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: frozenset[str] = frozenset()
+
+
+class ModelRegistry(Protocol):
+    """Keeps runs and versions. Every method raises `Unavailable` while the registry is down."""
+
+    def log_run(self, run: TrainingRun) -> str:
+        """Log a finished run with its artifacts; returns its id."""
+
+    def register(
+        self, name: str, run_id: str, tags: Mapping[str, str], description: str
+    ) -> ModelVersion:
+        """Make the run's bundle a new version of the model, in Staging, alias `staging`."""
+
+    def models(self) -> Sequence[str]:
+        """Names of the registered Faultline models, sorted."""
+
+    def versions(self, name: str) -> Sequence[ModelVersion]:
+        """All versions, newest first. Raises `NotFound` for an unknown model."""
+
+    def version(self, name: str, version: str) -> ModelVersion:
+        """One version. Raises `NotFound`."""
+
+    def production(self, name: str) -> ModelVersion | None:
+        """The version behind the alias `production`; None when there is none or no such model."""
+
+    def promote(self, name: str, version: str) -> ModelVersion | None:
+        """Move alias and stages: this version to Production, the former one to Archived.
+
+        Safe to repeat. Returns the version that was in Production before, None if there was none
+        or it is the same. Raises `NotFound`.
+        """
+
+    def set_stage(self, name: str, version: str, stage: Stage) -> ModelVersion:
+        """Move a version to Staging (with the alias), Archived or None. Raises `NotFound`.
+
+        The version in Production loses that alias when it is moved.
+        """
+
+    def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Add or overwrite version tags."""
+
+    def download(self, name: str, version: str, to: Path) -> Path:
+        """Fetch the version's bundle into the folder `to`; returns the folder with its files."""

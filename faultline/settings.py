@@ -1,0 +1,87 @@
+"""Settings that the services share, read from the environment when a service asks for them.
+
+Each service extends these in its own ``settings.py``. The table in ``docs/settings.md`` is tested
+against the declarations.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+CONFIG = SettingsConfigDict(
+    env_prefix="FAULTLINE_", env_file=None, extra="ignore", frozen=True, populate_by_name=True
+)
+
+
+class ServiceSettings(BaseSettings):
+    """Where a service listens and how it logs."""
+
+    model_config = CONFIG
+
+    http_host: str = Field("127.0.0.1", description="Address that the HTTP server binds to.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least important level that is logged."
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="`auto` writes text on a terminal and JSON elsewhere."
+    )
+
+
+class KafkaSettings(BaseSettings):
+    """How to reach the broker."""
+
+    model_config = CONFIG
+
+    kafka_bootstrap_servers: str = Field(
+        "127.0.0.1:9092", description="Brokers to begin with: `host:port`, separated by commas."
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How the connection is secured."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="Used when the protocol is one of the SASL ones."
+    )
+    kafka_username: str | None = Field(None, description="SASL user name.")
+    kafka_password: str | None = Field(None, description="SASL password.", repr=False)
+    kafka_ssl_cafile: Path | None = Field(
+        None, description="Certificate authorities; the system's when not set."
+    )
+    kafka_replication_factor: int = Field(
+        1, ge=1, description="Replicas of each topic that Faultline creates."
+    )
+    kafka_max_in_flight_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1024,
+        description="Bytes a producer holds unacknowledged before it refuses more.",
+    )
+
+
+class DatabaseSettings(BaseSettings):
+    """How to reach PostgreSQL."""
+
+    model_config = CONFIG
+
+    database_url: str = Field(
+        "postgresql+psycopg2://faultline@127.0.0.1:5432/faultline",
+        description="SQLAlchemy URL of the Faultline database.",
+        repr=False,
+    )
+
+
+class RegistrySettings(BaseSettings):
+    """How to reach MLflow."""
+
+    model_config = CONFIG
+
+    mlflow_tracking_uri: str = Field(
+        "http://127.0.0.1:5001",
+        validation_alias="MLFLOW_TRACKING_URI",
+        description="MLflow's tracking and registry server.",
+    )
+    mlflow_timeout_s: float = Field(
+        10.0, gt=0, description="Seconds after which a request to MLflow is given up."
+    )
