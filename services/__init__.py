@@ -1,0 +1,1 @@
+"""The three services. Each imports `faultline` and never another service."""

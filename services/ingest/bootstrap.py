@@ -1,0 +1,90 @@
+"""Wires the gateway and the recorder: the one place that names adapters."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from faultline.adapters.clock import SystemClock
+from faultline.adapters.kafka import KafkaBroker
+from faultline.service import Loop, serve
+from faultline.telemetry import configure_logging
+from services.ingest.gateway.api import gateway_app
+from services.ingest.gateway.application import Gateway
+from services.ingest.gateway.metrics import GatewayMetrics
+from services.ingest.recorder.api import recorder_app
+from services.ingest.recorder.application import Recorder
+from services.ingest.recorder.dead_letters import DeadLetterQueue
+from services.ingest.recorder.metrics import RecorderMetrics
+from services.ingest.recorder.stream import BatchLimits, RecorderStream
+from services.ingest.settings import GatewaySettings, RecorderSettings
+
+
+def gateway() -> int:
+    """Run the gateway until it is told to stop; returns the exit status."""
+    settings = GatewaySettings()
+    configure_logging("gateway", settings.log_level, settings.log_format)
+    metrics = GatewayMetrics()
+    broker = KafkaBroker(settings, client_id="faultline-gateway")
+    try:
+        application = Gateway(
+            broker.producer(),
+            metrics,
+            message_readings=settings.gateway_message_readings,
+            acknowledge_s=settings.gateway_acknowledge_s,
+        )
+        app = gateway_app(
+            application,
+            {"kafka": broker.ping},
+            metrics,
+            request_bytes=settings.gateway_request_bytes,
+            inflated_bytes=settings.gateway_inflated_bytes,
+        )
+        return serve(app, settings.http_host, settings.gateway_port)
+    finally:
+        broker.close()
+
+
+def recorder() -> int:
+    """Run the recorder until it is told to stop; returns the exit status."""
+    # The gateway runs where there is no database driver.
+    from faultline.adapters.postgres import PostgresDatabase  # noqa: PLC0415
+
+    settings = RecorderSettings()
+    configure_logging("recorder", settings.log_level, settings.log_format)
+    metrics = RecorderMetrics()
+    broker = KafkaBroker(settings, client_id="faultline-recorder")
+    database = PostgresDatabase(settings.database_url)
+    clock = SystemClock()
+    try:
+        letters = DeadLetterQueue(broker.producer(), clock, metrics)
+        stream = RecorderStream(
+            broker,
+            Recorder(database.record_store(), letters, metrics),
+            clock,
+            metrics,
+            BatchLimits(
+                rows=settings.recorder_batch_rows,
+                size_bytes=settings.recorder_batch_bytes,
+                linger_s=settings.recorder_linger_s,
+            ),
+            retry_s=settings.recorder_retry_s,
+        )
+        checks = {"kafka": broker.ping, "postgres": database.ping, "stream": stream.check}
+        app = recorder_app(checks, metrics)
+        loops = [Loop("recorder", stream.run)]
+        return serve(app, settings.http_host, settings.recorder_port, loops)
+    finally:
+        broker.close()
+        database.dispose()
+
+
+_SERVICES: dict[str, Callable[[], int]] = {"gateway": gateway, "recorder": recorder}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the service that is named; returns the exit status."""
+    if len(arguments) != 1 or arguments[0] not in _SERVICES:
+        sys.stderr.write("usage: python -m services.ingest gateway|recorder\n")
+        return 2
+    return _SERVICES[arguments[0]]()

@@ -1,0 +1,1 @@
+"""The gateway: readings over HTTP into the topic."""

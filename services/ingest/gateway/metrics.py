@@ -1,0 +1,43 @@
+"""What the gateway counts. No label names a machine: there may be very many."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+_BATCH = (1, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
+_SECONDS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+class GatewayMetrics:
+    """The gateway's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.accepted = Counter(
+            "faultline_gateway_readings_accepted",
+            "Readings that the broker acknowledged.",
+            registry=self.registry,
+        )
+        self.refused = Counter(
+            "faultline_gateway_readings_refused",
+            "Readings that break the wire format, by the field at fault (message: the whole).",
+            ["field"],
+            registry=self.registry,
+        )
+        self.failed = Counter(
+            "faultline_gateway_readings_unavailable",
+            "Readings answered with 429 or 503: the sender has to send them again.",
+            registry=self.registry,
+        )
+        self.batch_readings = Histogram(
+            "faultline_gateway_batch_readings",
+            "Readings in one request.",
+            buckets=_BATCH,
+            registry=self.registry,
+        )
+        self.acknowledge_seconds = Histogram(
+            "faultline_gateway_acknowledge_seconds",
+            "Seconds until the broker had acknowledged all of a request.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )

@@ -1,0 +1,1 @@
+"""The recorder: from the topics to the store, each message exactly once."""

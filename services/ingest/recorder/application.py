@@ -1,0 +1,73 @@
+"""Stores batches: the order of its steps is the guarantee that nothing is lost or stored twice."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from faultline.ports.broker import Partition
+from faultline.ports.stores import RecordBatch, Recorded, RecordStore
+from services.ingest.recorder.batch import Batch
+from services.ingest.recorder.dead_letters import DeadLetterQueue
+from services.ingest.recorder.metrics import RecorderMetrics
+
+GROUP = "recorder"
+
+
+class Recorder:
+    """From messages to rows."""
+
+    def __init__(
+        self, store: RecordStore, letters: DeadLetterQueue, metrics: RecorderMetrics
+    ) -> None:
+        self._store = store
+        self._letters = letters
+        self._metrics = metrics
+
+    def offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """Where to begin: the store knows, and where it knows nothing, at the beginning.
+
+        Raises
+        ------
+        Unavailable
+            While the database is down.
+        """
+        stored = self._store.offsets(GROUP, partitions)
+        return {partition: stored.get(partition, 0) for partition in partitions}
+
+    def store(self, batch: Batch) -> None:
+        """Store a batch. Whatever happens on the way, calling again is right.
+
+        1. What was refused is in the DLQ.
+        2. The rows are in the transaction; what conflicts with stored rows is in the DLQ.
+        3. The offsets are in the same transaction, and it commits.
+
+        A crash before 3 stores nothing, and the messages come again.
+
+        Raises
+        ------
+        StaleOffsets
+            When another recorder has stored these messages: the batch must be dropped.
+        Unavailable
+            While the database or the DLQ is down: nothing is stored.
+        """
+
+        def to_dead_letters(indexes: Sequence[int]) -> None:
+            self._letters.send(batch.conflicts(indexes))
+
+        content = batch.content
+        with self._metrics.store_seconds.time():
+            self._letters.send(batch.letters)
+            recorded = self._store.record(GROUP, content, to_dead_letters)
+        self._count(batch, content, recorded)
+
+    def _count(self, batch: Batch, content: RecordBatch, recorded: Recorded) -> None:
+        metrics = self._metrics
+        metrics.readings.labels("stored").inc(recorded.stored)
+        metrics.readings.labels("duplicate").inc(recorded.duplicates)
+        metrics.readings.labels("conflict").inc(recorded.conflicts)
+        metrics.batch_readings.observe(len(content.readings))
+        metrics.facts.labels("verdict").inc(sum(len(each.verdicts) for each in content.verdicts))
+        metrics.facts.labels("alarm").inc(len(content.alarm_events))
+        metrics.facts.labels("label").inc(len(content.labels))
+        for field, count in batch.refused.items():
+            metrics.refused.labels(field).inc(count)

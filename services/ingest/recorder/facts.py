@@ -1,0 +1,98 @@
+"""What the other topics say: verdicts, alarm events, labels. Checks what the store relies on.
+
+Faultline alone writes them, so a refusal here is a defect; but it must not stop the stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from faultline import alarms, labels, topics, verdicts
+from faultline.alarms import AlarmEvent
+from faultline.errors import InvalidReading
+from faultline.labels import FaultLabel
+from faultline.readings import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS, check_machine_id
+from faultline.verdicts import VerdictBatch
+
+Fact: TypeAlias = VerdictBatch | AlarmEvent | FaultLabel
+
+_DECODERS: Mapping[str, Callable[[bytes], Fact]] = {
+    topics.VERDICTS.name: verdicts.decode,
+    topics.ALARMS.name: alarms.decode,
+    topics.LABELS.name: labels.decode,
+}
+NAMES: Mapping[str, str] = {
+    topics.VERDICTS.name: "verdict",
+    topics.ALARMS.name: "alarm",
+    topics.LABELS.name: "label",
+}
+
+
+# Indexed, and PostgreSQL's index entries end at about 2,700 bytes.
+_MAX_NAME_LENGTH = 256
+_MAX_INTEGER = 2**31 - 1
+_MAX_BIGINT = 2**63 - 1
+
+
+class InvalidFact(InvalidReading):
+    """A message of `sensor.verdicts`, `sensor.alarms` or `sensor.labels` that is none."""
+
+
+def decode_fact(topic: str, value: bytes) -> Fact:
+    """Decode a message of one of these topics.
+
+    Raises
+    ------
+    InvalidFact
+        When it has another shape, or holds what the store cannot.
+    """
+    try:
+        fact = _DECODERS[topic](value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidFact(f"message is no {NAMES[topic]}: {error}") from error
+    if b"\\u0000" in value:
+        raise InvalidFact("message has a NUL character, which the database cannot hold")
+    match fact:
+        case VerdictBatch():
+            for verdict in fact.verdicts:
+                _check_count("cluster", verdict.cluster, _MAX_INTEGER)
+            _check(fact.machine_id, *(verdict.timestamp_ms for verdict in fact.verdicts))
+        case AlarmEvent(alarm=alarm):
+            _check_name("event_id", fact.event_id)
+            _check_name("alarm_id", alarm.alarm_id)
+            _check_count("bad_readings", alarm.bad_readings, _MAX_BIGINT)
+            _check(
+                alarm.machine_id,
+                alarm.began_at_ms,
+                alarm.opened_at_ms,
+                alarm.updated_at_ms,
+                alarm.peak_at_ms,
+                alarm.closed_at_ms,
+            )
+        case FaultLabel():
+            _check_name("kind", fact.kind)
+            _check(fact.machine_id, fact.start_ms, fact.end_ms)
+    return fact
+
+
+def _check_name(field: str, text: str) -> None:
+    if not 1 <= len(text) <= _MAX_NAME_LENGTH:
+        raise InvalidFact(f"{field}: {len(text)} characters given, must be 1 to {_MAX_NAME_LENGTH}")
+
+
+def _check_count(field: str, count: int | None, maximum: int) -> None:
+    if count is not None and not 0 <= count <= maximum:
+        raise InvalidFact(f"{field}: {count} must be 0 to {maximum}")
+
+
+def _check(machine_id: str, *times_ms: int | None) -> None:
+    try:
+        check_machine_id(machine_id)
+    except InvalidReading as error:
+        raise InvalidFact(str(error)) from error
+    given = [time_ms for time_ms in times_ms if time_ms is not None]
+    if given and not MIN_TIMESTAMP_MS <= min(given) <= max(given) <= MAX_TIMESTAMP_MS:
+        raise InvalidFact("message has a time outside the years 1970 to 2100")

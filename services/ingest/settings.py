@@ -1,0 +1,50 @@
+"""Settings of the gateway and of the recorder."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from faultline.settings import DatabaseSettings, KafkaSettings, ServiceSettings
+
+_MIB = 1024 * 1024
+
+
+class GatewaySettings(ServiceSettings, KafkaSettings):
+    """Where the gateway listens and what it takes in one request."""
+
+    gateway_port: int = Field(8001, ge=1, le=65535, description="The gateway's HTTP port.")
+    gateway_request_bytes: int = Field(
+        8 * _MIB, ge=1024, description="Largest body of a request, as it is sent."
+    )
+    gateway_inflated_bytes: int = Field(
+        32 * _MIB, ge=1024, description="Largest body of a request after gzip is undone."
+    )
+    gateway_message_readings: int = Field(
+        200, ge=1, description="Readings of one machine put into one message, at most."
+    )
+    gateway_acknowledge_s: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds a request waits for the broker's acknowledgement before it is "
+        "answered 503.",
+    )
+
+
+class RecorderSettings(ServiceSettings, KafkaSettings, DatabaseSettings):
+    """Where the recorder shows its health and how much it stores at once."""
+
+    recorder_port: int = Field(8003, ge=1, le=65535, description="The recorder's HTTP port.")
+    recorder_batch_rows: int = Field(
+        20_000, ge=1, description="Readings and verdicts stored in one transaction, about."
+    )
+    recorder_batch_bytes: int = Field(
+        16 * _MIB, ge=1024, description="Bytes of messages stored in one transaction, about."
+    )
+    recorder_linger_s: float = Field(
+        0.1,
+        ge=0,
+        description="Seconds that a batch waits for more messages before it is stored.",
+    )
+    recorder_retry_s: float = Field(
+        1.0, gt=0, description="Seconds between two attempts while Kafka or PostgreSQL is down."
+    )

@@ -1,0 +1,128 @@
+"""Puts the predictor together from ports. It must not know what is behind them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from faultline import __version__
+from faultline.ports.broker import Broker
+from faultline.ports.clock import Clock
+from faultline.ports.registry import ModelRegistry
+from faultline.ports.stores import FleetStore
+from faultline.service import Loop
+from faultline.web import equip
+from services.predictor.api import routes
+from services.predictor.fleet import Fleet
+from services.predictor.loader import ModelLoader
+from services.predictor.metrics import Metrics
+from services.predictor.news import Announcer, ModelNews
+from services.predictor.settings import PredictorSettings
+from services.predictor.shelf import BundleShelf
+from services.predictor.slot import ModelSlot
+from services.predictor.stream import Stream
+
+_FIRST_LOOK_S = 30.0
+"""The stream waits so long for the first look at the registry, so that a restart does not answer
+`no_model` for the moment that a download takes."""
+
+_STEP_S = 0.2
+
+_ABOUT = """Judges readings as they stream, and answers what it knows of the fleet.
+
+Verdicts and alarms are on the topics `sensor.verdicts` and `sensor.alarms`; here they are read from
+the store."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What the predictor needs of the world.
+
+    Attributes
+    ----------
+    database
+        What is wrong with the database; None when it is well.
+    """
+
+    broker: Broker
+    registry: ModelRegistry
+    store: FleetStore
+    database: Callable[[], str | None]
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """The application and the loops beside it, with the parts that tests look at."""
+
+    app: FastAPI
+    loops: Sequence[Loop]
+    fleet: Fleet
+    slot: ModelSlot
+    loader: ModelLoader
+    stream: Stream
+    metrics: Metrics
+
+
+def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
+    """Put the predictor together, with its last good models loaded from disk."""
+    metrics = Metrics()
+    slot = ModelSlot()
+    fleet = Fleet(slot.model, settings.alarm_policy())
+    loader = ModelLoader(
+        ports.registry,
+        BundleShelf(settings.state_dir / "bundles"),
+        slot,
+        announce=Announcer(ports.broker),
+        metrics=metrics,
+        clock=ports.clock,
+        poll_s=settings.predictor_model_poll_s,
+        retry_s=settings.predictor_model_retry_s,
+    )
+    loader.start_from_disk()
+    stream = Stream(
+        ports.broker,
+        fleet,
+        metrics=metrics,
+        clock=ports.clock,
+        batch_messages=settings.predictor_batch_messages,
+        checkpoint_s=settings.predictor_checkpoint_s,
+        retry_s=settings.predictor_retry_s,
+    )
+    news = ModelNews(ports.broker, slot.wanted, settings.predictor_retry_s)
+    app = FastAPI(title="Faultline predictor", version=__version__, description=_ABOUT)
+    app.include_router(
+        routes(fleet, slot, loader.refusals, ports.store, settings.predictor_request_bytes)
+    )
+    # Without a model it is ready: it says `no_model`, and that is what is to be said.
+    equip(app, {"stream": stream.trouble, "database": ports.database}, metrics.registry)
+    return Predictor(
+        app=app,
+        loops=(
+            Loop("models", loader.run),
+            Loop("model-events", news.run),
+            Loop("stream", after(loader.settled, stream.run)),
+        ),
+        fleet=fleet,
+        slot=slot,
+        loader=loader,
+        stream=stream,
+        metrics=metrics,
+    )
+
+
+def after(
+    settled: threading.Event, run: Callable[[threading.Event], None]
+) -> Callable[[threading.Event], None]:
+    """Let a loop begin when the first look at the registry is over, or has taken too long."""
+
+    def waiting(stop: threading.Event) -> None:
+        for _ in range(int(_FIRST_LOOK_S / _STEP_S)):
+            if settled.wait(_STEP_S) or stop.is_set():
+                break
+        run(stop)
+
+    return waiting

@@ -1,0 +1,37 @@
+"""Wires the predictor: the one place that names adapters."""
+
+from __future__ import annotations
+
+import logging
+
+from faultline.adapters.clock import SystemClock
+from faultline.adapters.kafka import KafkaBroker
+from faultline.adapters.mlflow import MlflowRegistry
+from faultline.adapters.postgres import PostgresDatabase
+from faultline.service import serve
+from faultline.telemetry import configure_logging
+from services.predictor.assembly import Ports, assemble
+from services.predictor.settings import PredictorSettings
+
+
+def main() -> int:
+    """Run the predictor until it is told to stop; returns the exit status."""
+    settings = PredictorSettings()
+    configure_logging("predictor", settings.log_level, settings.log_format)
+    # MLflow's client tells of each of its retries; the loader says once that it is down.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    broker = KafkaBroker(settings, client_id="faultline-predictor")
+    database = PostgresDatabase(settings.database_url)
+    ports = Ports(
+        broker=broker,
+        registry=MlflowRegistry(settings),
+        store=database.fleet_store(),
+        database=database.ping,
+        clock=SystemClock(),
+    )
+    try:
+        predictor = assemble(settings, ports)
+        return serve(predictor.app, settings.http_host, settings.predictor_port, predictor.loops)
+    finally:
+        broker.close()
+        database.dispose()

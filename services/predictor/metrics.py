@@ -1,0 +1,92 @@
+"""What the predictor counts. No label names a machine: there may be very many."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_BATCH = (1, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
+_SECONDS = (0.0005, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+class Metrics:
+    """The predictor's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.readings = Counter(
+            "faultline_predictor_readings",
+            "Readings of the stream: judged, refused (breaking the wire format), or replayed "
+            "(known from a snapshot).",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.unreadable_messages = Counter(
+            "faultline_predictor_unreadable_messages",
+            "Messages that could not be read at all; the recorder sends them to the DLQ.",
+            registry=self.registry,
+        )
+        self.verdicts = Counter(
+            "faultline_predictor_verdicts",
+            "Verdicts published, by status and by the version that gave them.",
+            ["status", "model", "version"],
+            registry=self.registry,
+        )
+        self.alarm_events = Counter(
+            "faultline_predictor_alarm_events",
+            "Alarm events published.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.batch_readings = Histogram(
+            "faultline_predictor_batch_readings",
+            "Readings judged at once.",
+            buckets=_BATCH,
+            registry=self.registry,
+        )
+        self.scoring_seconds = Histogram(
+            "faultline_predictor_scoring_seconds",
+            "Seconds to decode and judge a batch.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.publishing_seconds = Histogram(
+            "faultline_predictor_publishing_seconds",
+            "Seconds until the broker had the verdicts and alarms of a batch.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.lag_messages = Gauge(
+            "faultline_predictor_lag_messages",
+            "Messages of sensor.readings not yet judged.",
+            ["partition"],
+            registry=self.registry,
+        )
+        self.machines = Gauge(
+            "faultline_predictor_machines",
+            "Machines whose windows this replica holds.",
+            registry=self.registry,
+        )
+        self.restarts = Counter(
+            "faultline_predictor_stream_restarts",
+            "Times the stream began anew from the committed offsets, because the broker could "
+            "not be reached or the group had moved on.",
+            registry=self.registry,
+        )
+        self.reloads = Counter(
+            "faultline_predictor_model_reloads",
+            "Versions taken into the slot.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.refusals = Counter(
+            "faultline_predictor_model_refusals",
+            "Versions refused: broken, altered, or not to be had.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.model_info = Gauge(
+            "faultline_predictor_model_info",
+            "1 for the version that judges now.",
+            ["model", "version", "source"],
+            registry=self.registry,
+        )

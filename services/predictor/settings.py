@@ -1,0 +1,74 @@
+"""The predictor's settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from faultline.alarms import AlarmPolicy
+from faultline.settings import (
+    DatabaseSettings,
+    KafkaSettings,
+    RegistrySettings,
+    ServiceSettings,
+)
+
+
+class PredictorSettings(ServiceSettings, KafkaSettings, DatabaseSettings, RegistrySettings):
+    """Where the predictor listens, how it follows models, how it works through the stream."""
+
+    predictor_port: int = Field(8000, ge=1, le=65535, description="The predictor's HTTP port.")
+    state_dir: Path = Field(
+        Path(".faultline/state"),
+        description="Folder of the services' own state; the predictor keeps its last good models "
+        "in `bundles`.",
+    )
+    predictor_model_poll_s: float = Field(
+        2.0,
+        gt=0,
+        description="Seconds between two looks at the aliases `production`; events on "
+        "`model.events` are followed at once.",
+    )
+    predictor_model_retry_s: float = Field(
+        300.0,
+        gt=0,
+        description="Seconds after which a version that was refused is tried again, if it is "
+        "still in Production.",
+    )
+    predictor_batch_messages: int = Field(
+        500, ge=1, description="Messages of `sensor.readings` judged at once, at most."
+    )
+    predictor_checkpoint_s: float = Field(
+        1.0,
+        ge=0,
+        description="Seconds between two checkpoints (snapshots and committed offsets). After a "
+        "crash the readings since the last one are judged again.",
+    )
+    predictor_retry_s: float = Field(
+        1.0, gt=0, description="Seconds to wait after the broker could not be reached."
+    )
+    predictor_request_bytes: int = Field(
+        8 * 1024 * 1024, ge=1024, description="Largest body of a request to predict."
+    )
+    alarm_open_bad: int = Field(
+        6, ge=1, description="An alarm opens after so many failures among the last readings."
+    )
+    alarm_open_window: int = Field(
+        10, ge=1, description="How many of the last readings are looked at for that."
+    )
+    alarm_close_good: int = Field(
+        10, ge=1, description="It closes after so many readings in a row that are no failures."
+    )
+    alarm_update_growth: float = Field(
+        1.25, gt=1, description="It is published again when its peak has grown by this factor."
+    )
+
+    def alarm_policy(self) -> AlarmPolicy:
+        """When alarms open and close; raises `ValueError` when the numbers contradict."""
+        return AlarmPolicy(
+            open_bad=self.alarm_open_bad,
+            open_window=self.alarm_open_window,
+            close_good=self.alarm_close_good,
+            update_growth=self.alarm_update_growth,
+        )

@@ -1,0 +1,143 @@
+"""The trainer over HTTP: jobs, models, versions, promotion and its history."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from faultline.errors import NotFound
+from faultline.ports.jobs import JobQueue, JobState, PromotionLog
+from faultline.ports.registry import ModelRegistry
+from faultline.readings import format_timestamp
+from faultline.web import problems
+from services.trainer.answers import (
+    History,
+    JobAnswer,
+    Jobs,
+    Models,
+    MoveAnswer,
+    VersionAnswer,
+    Versions,
+    job_answer,
+    model_answer,
+    move_answer,
+    promotion_answer,
+    version_answer,
+)
+from services.trainer.promotion import Promotions
+from services.trainer.requests import PromoteRequest, Time, TrainRequest
+
+PREFIX = "/api/v1/ml/models"
+
+_Limit = Annotated[int, Query(ge=1, le=1_000, description="At most so many.")]
+_JobId = Annotated[str, Path(description="As the request to train was answered.")]
+_Name = Annotated[str, Path(description="A registered model.", examples=["faultline-pump"])]
+_Version = Annotated[str, Path(description="Its number.", examples=["3"])]
+_At = Annotated[
+    Time | None,
+    Query(description="RFC 3339 or epoch milliseconds: which version was live then?"),
+]
+_DOWN = HTTPStatus.SERVICE_UNAVAILABLE
+_ABSENT = HTTPStatus.NOT_FOUND
+_CONFLICT = HTTPStatus.CONFLICT
+_INVALID = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+def job_routes(queue: JobQueue) -> APIRouter:
+    """Routes for training jobs."""
+    router = APIRouter(prefix=f"{PREFIX}/train", tags=["training"])
+
+    @router.post("", status_code=HTTPStatus.ACCEPTED, responses=problems(_INVALID, _DOWN))
+    def train(request: TrainRequest, response: Response) -> JobAnswer:
+        """Queue a training; follow it at the address in `Location`.
+
+        A version is registered in Staging. The gate decides whether it goes into Production.
+        """
+        job = queue.submit(request.to_job())
+        response.headers["Location"] = f"{PREFIX}/train/{job.job_id}"
+        return job_answer(job)
+
+    @router.get("", responses=problems(_INVALID, _DOWN))
+    def list_jobs(
+        state: Annotated[JobState | None, Query(description="Only those.")] = None,
+        limit: _Limit = 50,
+    ) -> Jobs:
+        """List jobs, newest first."""
+        return Jobs(jobs=[job_answer(job) for job in queue.list(state, limit)])
+
+    @router.get("/{job_id}", responses=problems(_ABSENT, _DOWN))
+    def show_job(job_id: _JobId) -> JobAnswer:
+        """Show how a job stands."""
+        return job_answer(queue.get(job_id))
+
+    @router.post("/{job_id}/cancel", responses=problems(_ABSENT, _CONFLICT, _DOWN))
+    def cancel_job(job_id: _JobId) -> JobAnswer:
+        """Cancel a job that has not begun."""
+        return job_answer(queue.cancel(job_id))
+
+    return router
+
+
+def model_routes(
+    registry: ModelRegistry, promotions: Promotions, promotion_log: PromotionLog
+) -> APIRouter:
+    """Routes for models and their versions."""
+    router = APIRouter(prefix=PREFIX, tags=["models"])
+
+    @router.get("", responses=problems(_DOWN))
+    def list_models() -> Models:
+        """List the registered models, by name."""
+        return Models(
+            models=[model_answer(name, registry.versions(name)) for name in registry.models()]
+        )
+
+    @router.get("/{name}/versions", responses=problems(_ABSENT, _DOWN))
+    def list_versions(name: _Name) -> Versions:
+        """List the versions of a model, newest first."""
+        return Versions(versions=[version_answer(one) for one in registry.versions(name)])
+
+    @router.get("/{name}/production", responses=problems(_ABSENT, _DOWN))
+    def show_production(name: _Name) -> VersionAnswer:
+        """Show the version in Production."""
+        production = registry.production(name)
+        if production is None:
+            raise NotFound(f"no version of {name} is in Production")
+        return version_answer(production)
+
+    @router.post(
+        "/{name}/versions/{version}/promote",
+        responses=problems(_ABSENT, _CONFLICT, _INVALID, _DOWN),
+    )
+    def promote(name: _Name, version: _Version, request: PromoteRequest) -> MoveAnswer:
+        """Move a version to a stage.
+
+        Into Production only when the gate has passed it, unless forced. To ask again is harmless.
+        """
+        move = promotions.move(
+            name,
+            version,
+            request.stage,
+            actor=request.requested_by,
+            reason=request.reason,
+            force=request.force,
+        )
+        return move_answer(move)
+
+    @router.get("/{name}/history", responses=problems(_ABSENT, _INVALID, _DOWN))
+    def show_history(name: _Name, at: _At = None, limit: _Limit = 100) -> History:
+        """List the changes of Production, and say which version was live at a time."""
+        rows = promotion_log.list(name, limit)
+        if not rows:
+            # Tells a model that never had a version in Production from one that is not there.
+            registry.versions(name)
+        live = (rows[0] if rows else None) if at is None else promotion_log.live_at(name, at)
+        return History(
+            model_name=name,
+            at=None if at is None else format_timestamp(at),
+            live=None if live is None else promotion_answer(live),
+            promotions=[promotion_answer(row) for row in rows],
+        )
+
+    return router

@@ -1,0 +1,117 @@
+"""Puts the trainer together from ports. It must not know what is behind them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from fastapi import FastAPI
+
+from faultline import __version__
+from faultline.ports.broker import Broker
+from faultline.ports.clock import Clock
+from faultline.ports.jobs import JobQueue, PromotionLog
+from faultline.ports.registry import ModelRegistry
+from faultline.ports.stores import FleetStore
+from faultline.service import Loop
+from faultline.web import equip
+from services.trainer.announcer import Announcer
+from services.trainer.api import job_routes, model_routes
+from services.trainer.evidence import Draw
+from services.trainer.metrics import Metrics
+from services.trainer.plots import draw_plots
+from services.trainer.promotion import Promotions
+from services.trainer.revision import git_commit
+from services.trainer.settings import TrainerSettings
+from services.trainer.training import Rules, Training
+from services.trainer.worker import Worker
+
+_ABOUT = """Learns what is normal for a machine type, registers each version in MLflow, and puts
+those that pass the gate into Production."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What the trainer needs of the world.
+
+    Attributes
+    ----------
+    database, tracking, stream
+        What is wrong with the database, with MLflow and with Kafka; None when they are well.
+    """
+
+    broker: Broker
+    registry: ModelRegistry
+    store: FleetStore
+    queue: JobQueue
+    promotion_log: PromotionLog
+    clock: Clock
+    database: Callable[[], str | None]
+    tracking: Callable[[], str | None]
+    stream: Callable[[], str | None]
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """The application and the loop beside it, with the parts that tests look at."""
+
+    app: FastAPI
+    loops: Sequence[Loop]
+    worker: Worker
+    promotions: Promotions
+    metrics: Metrics
+
+
+def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -> Trainer:
+    """Put the trainer together.
+
+    Parameters
+    ----------
+    draw
+        Draws a fit's plots into a folder.
+    """
+    metrics = Metrics()
+    announcer = Announcer(ports.broker)
+    promotions = Promotions(ports.registry, ports.promotion_log, announcer, ports.clock)
+    training = Training(
+        store=ports.store,
+        registry=ports.registry,
+        promotions=promotions,
+        announcer=announcer,
+        metrics=metrics,
+        clock=ports.clock,
+        rules=Rules(
+            limits=settings.gate_limits(),
+            max_history_rows=settings.trainer_max_history_rows,
+            threads=settings.trainer_threads,
+            retry_s=settings.trainer_retry_s,
+            git_commit=settings.trainer_git_commit or git_commit(),
+        ),
+        draw=draw,
+    )
+    worker = Worker(
+        ports.queue,
+        training,
+        metrics,
+        name=f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}",
+        lease_s=settings.trainer_lease_s,
+        poll_s=settings.trainer_poll_s,
+        retry_s=settings.trainer_retry_s,
+        max_attempts=settings.trainer_max_attempts,
+        niceness=settings.trainer_niceness,
+    )
+    app = FastAPI(title="Faultline trainer", version=__version__, description=_ABOUT)
+    app.include_router(job_routes(ports.queue))
+    app.include_router(model_routes(ports.registry, promotions, ports.promotion_log))
+    checks = {"database": ports.database, "mlflow": ports.tracking, "kafka": ports.stream}
+    equip(app, checks, metrics.registry)
+    return Trainer(
+        app=app,
+        loops=(Loop("worker", worker.run),),
+        worker=worker,
+        promotions=promotions,
+        metrics=metrics,
+    )

@@ -1,0 +1,38 @@
+"""Wires the trainer: the one place that names adapters."""
+
+from __future__ import annotations
+
+from faultline.adapters.clock import SystemClock
+from faultline.adapters.kafka import KafkaBroker
+from faultline.adapters.mlflow import MlflowRegistry
+from faultline.adapters.postgres import PostgresDatabase
+from faultline.service import serve
+from faultline.telemetry import configure_logging
+from services.trainer.assembly import Ports, assemble
+from services.trainer.settings import TrainerSettings
+
+
+def main() -> int:
+    """Run the trainer until it is told to stop; returns the exit status."""
+    settings = TrainerSettings()
+    configure_logging("trainer", settings.log_level, settings.log_format)
+    broker = KafkaBroker(settings, client_id="faultline-trainer")
+    database = PostgresDatabase(settings.database_url)
+    registry = MlflowRegistry(settings)
+    ports = Ports(
+        broker=broker,
+        registry=registry,
+        store=database.fleet_store(),
+        queue=database.job_queue(),
+        promotion_log=database.promotion_log(),
+        clock=SystemClock(),
+        database=database.ping,
+        tracking=registry.ping,
+        stream=broker.ping,
+    )
+    try:
+        trainer = assemble(settings, ports)
+        return serve(trainer.app, settings.http_host, settings.trainer_port, trainer.loops)
+    finally:
+        broker.close()
+        database.dispose()

@@ -1,0 +1,145 @@
+"""The files of a run: the bundle, the plots, and what was decided on what, as JSON.
+
+It writes a folder; it must not know where that goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from faultline.bundle import golden_batch, write_bundle
+from faultline.detector import MachineHistory
+from faultline.detector.fit import Fit
+from faultline.events import model_name
+from faultline.readings import format_timestamp
+from faultline.rows import take
+from services.trainer.dataset import Dataset
+from services.trainer.gate import GateReport
+
+Draw = Callable[[Path, Fit], None]
+
+
+class Trained(NamedTuple):
+    """What a training came to, before it is registered."""
+
+    dataset: Dataset
+    fit: Fit
+    gate: GateReport
+
+    @property
+    def silhouette(self) -> float | None:
+        """Of the chosen clusters; None when there is one only."""
+        return self.fit.silhouette if self.fit.k > 1 else None
+
+
+def write_evidence(
+    folder: Path,
+    trained: Trained,
+    draw: Draw,
+    *,
+    lineage: Mapping[str, Any],
+    created_ms: int,
+) -> str:
+    """Write all files of a run; returns the sum of its bundle.
+
+    Parameters
+    ----------
+    folder
+        Empty; gets ``model/``, ``plots/``, ``cluster_profiles.json``, ``gate.json`` and
+        ``dataset.json``.
+    draw
+        Draws the plots into a folder.
+    lineage
+        For the bundle's manifest.
+    created_ms
+        Milliseconds since the epoch.
+    """
+    dataset, fit, gate = trained
+    plots = folder / "plots"
+    plots.mkdir(parents=True)
+    draw(plots, fit)
+    _write(folder / "cluster_profiles.json", fit.profiles)
+    _write(
+        folder / "gate.json",
+        {"passed": gate.passed, "reason": gate.reason, "checks": gate.checks},
+    )
+    _write(folder / "dataset.json", _described(trained))
+    golden = golden_batch(fit.detector, _most_scored(dataset, fit))
+    return write_bundle(
+        folder / "model",
+        fit.detector,
+        golden,
+        model_name=model_name(dataset.machine_type),
+        machine_type=dataset.machine_type,
+        created_ms=created_ms,
+        lineage=lineage,
+        summary={
+            "k": fit.k,
+            "silhouette": trained.silhouette,
+            "silhouette_rows": fit.silhouette_rows,
+            "silhouette_metric": "euclidean",
+            "held_out_alarm_rate": fit.held_out_alarm_rate,
+            "gate": gate.passed,
+        },
+    )
+
+
+def _most_scored(dataset: Dataset, fit: Fit) -> MachineHistory:
+    """The machine with the most scored windows, its columns as the detector's."""
+    machine_id = max(fit.timelines, key=lambda timeline: len(timeline.scores)).machine_id
+    history = next(one for one in dataset.histories if one.machine_id == machine_id)
+    return MachineHistory(
+        machine_id,
+        history.timestamps_ms,
+        take(dataset.sensors, history.values, fit.detector.sensors),
+    )
+
+
+def _described(trained: Trained) -> dict[str, Any]:
+    dataset, fit, _ = trained
+    return {
+        "machine_type": dataset.machine_type,
+        "data_version": dataset.data_version,
+        "rows": dataset.rows,
+        "faulty_rows_left_out": dataset.faulty_rows,
+        "faults_left_out": dataset.faults,
+        "windows_learnt_from": fit.used_rows,
+        "sensors": {
+            "used": fit.detector.sensors,
+            "left_out": fit.left_out_sensors,
+        },
+        "window": {
+            "rows": fit.detector.window_rows,
+            "reason": fit.window_reason,
+            "period_rows": fit.period_rows,
+        },
+        "clusters": {"k": fit.k, "reason": fit.k_reason, "candidates": fit.candidates},
+        "machines": [
+            {
+                "machine_id": history.machine_id,
+                "rows": len(history.timestamps_ms),
+                "start": format_timestamp(int(history.timestamps_ms[0])),
+                "end": format_timestamp(int(history.timestamps_ms[-1])),
+            }
+            for history in dataset.histories
+        ],
+        "held_out_blocks": [
+            {
+                "machine_id": block.machine_id,
+                "start": format_timestamp(block.start_ms),
+                "end": format_timestamp(block.end_ms),
+                "windows": block.windows,
+                "high_score": block.high_score,
+                "alarm_rate": block.alarm_rate,
+            }
+            for block in fit.held_out_blocks
+        ],
+    }
+
+
+def _write(path: Path, document: object) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")

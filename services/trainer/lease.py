@@ -1,0 +1,118 @@
+"""A claimed job, kept ours while it is worked on: the heartbeat goes on in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from faultline.errors import Conflict, NotFound, Unavailable
+from faultline.ports.jobs import JobQueue, TrainingJob
+from faultline.telemetry import logger
+
+log = logger(__name__)
+
+_RENEWALS_PER_LEASE = 3
+
+
+class LeaseLost(Exception):
+    """Another worker has the job now, or it is over: leave it alone."""
+
+
+class Stopped(Exception):
+    """The service stops: leave off, so that the job can be given back."""
+
+
+class Lease:
+    """A context manager for the time that a job is worked on.
+
+    Parameters
+    ----------
+    worker
+        Who has claimed the job.
+    lease_s
+        After so many seconds without a heartbeat the job goes to another worker.
+    stop
+        Set when the service stops.
+    """
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        job: TrainingJob,
+        worker: str,
+        lease_s: float,
+        stop: threading.Event,
+    ) -> None:
+        self._queue = queue
+        self._job_id = job.job_id
+        self._worker = worker
+        self._lease_s = lease_s
+        self._stop = stop
+        self._over = threading.Event()
+        self._lost = threading.Event()
+        self._progress = ""
+        self._heartbeat = threading.Thread(target=self._beat, name="lease", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._heartbeat.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._heartbeat.join()
+
+    def tell(self, progress: str) -> None:
+        """Say what is being done now.
+
+        Raises
+        ------
+        LeaseLost, Stopped
+            When there is no sense in going on.
+        """
+        if self._stop.is_set():
+            raise Stopped
+        if self._lost.is_set():
+            raise LeaseLost
+        if progress == self._progress:
+            return
+        self._progress = progress
+        try:
+            self._renew()
+        except Unavailable as error:
+            # The heartbeat tells it later; whether the job is still ours, `confirm` finds out.
+            log.warning("lease cannot be renewed now", job=self._job_id, why=str(error))
+
+    def confirm(self) -> None:
+        """Make sure that the job is ours for another lease, before what must not be done twice.
+
+        Raises
+        ------
+        LeaseLost, Stopped
+            When there is no sense in going on.
+        Unavailable
+            While it cannot be known.
+        """
+        self.tell(self._progress)
+        self._renew()
+
+    def _renew(self) -> None:
+        try:
+            self._queue.renew(self._job_id, self._worker, self._lease_s, self._progress)
+        except (Conflict, NotFound) as error:
+            self._lost.set()
+            raise LeaseLost(str(error)) from error
+
+    def _beat(self) -> None:
+        while not self._over.wait(self._lease_s / _RENEWALS_PER_LEASE):
+            try:
+                self._renew()
+            except LeaseLost:
+                return
+            except Unavailable as error:
+                log.warning("lease cannot be renewed now", job=self._job_id, why=str(error))

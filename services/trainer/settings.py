@@ -1,0 +1,86 @@
+"""The trainer's settings."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from faultline.settings import (
+    DatabaseSettings,
+    KafkaSettings,
+    RegistrySettings,
+    ServiceSettings,
+)
+from services.trainer.gate import GateLimits
+
+
+class TrainerSettings(ServiceSettings, KafkaSettings, DatabaseSettings, RegistrySettings):
+    """Where the trainer listens, how it works off its jobs, and what its gate asks for."""
+
+    trainer_port: int = Field(8002, ge=1, le=65535, description="The trainer's HTTP port.")
+    trainer_poll_s: float = Field(
+        1.0, gt=0, description="Seconds between two looks for a job, when there was none."
+    )
+    trainer_lease_s: float = Field(
+        60.0,
+        ge=1,
+        description="A job whose worker has not been heard of for so many seconds is taken over "
+        "by another. It is renewed three times as often.",
+    )
+    trainer_retry_s: float = Field(
+        1.0, gt=0, description="Seconds to wait after a dependency could not be reached."
+    )
+    trainer_max_attempts: int = Field(
+        3,
+        ge=1,
+        description="A job whose worker died so many times is failed and not taken again.",
+    )
+    trainer_threads: int = Field(
+        1, ge=1, description="Threads that the numeric libraries may use during a fit."
+    )
+    trainer_niceness: int = Field(
+        10,
+        ge=0,
+        le=19,
+        description="How far the fit stands back for other work on the machine; 0 is not at all.",
+    )
+    trainer_max_history_rows: int = Field(
+        5_000_000,
+        ge=1_000,
+        description="Readings that one training may hold in memory; a job with more fails and "
+        "says to choose a shorter range.",
+    )
+    trainer_git_commit: str | None = Field(
+        None,
+        description="Commit of the code, kept with every version; read from the source tree when "
+        "not set and there is one.",
+    )
+    gate_min_rows: int = Field(
+        200, ge=1, description="The gate passes a version that learnt from so many windows or more."
+    )
+    gate_min_silhouette: float = Field(
+        0.1,
+        ge=-1,
+        le=1,
+        description="The gate passes a version whose clusters have this silhouette or more.",
+    )
+    gate_pass_single_cluster: bool = Field(
+        True,
+        description="Whether a version with a single cluster, whose silhouette is undefined, "
+        "passes that check: a machine that only ever runs one way has one cluster.",
+    )
+    gate_max_alarm_rate: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="The gate passes a version by which at most this part of the held-out windows "
+        "is above the boundary, the worst fifth of the held-out blocks left aside.",
+    )
+
+    def gate_limits(self) -> GateLimits:
+        """What the gate asks for."""
+        return GateLimits(
+            min_rows=self.gate_min_rows,
+            min_silhouette=self.gate_min_silhouette,
+            pass_single_cluster=self.gate_pass_single_cluster,
+            max_alarm_rate=self.gate_max_alarm_rate,
+        )
