@@ -1,0 +1,67 @@
+"""The real Kafka, PostgreSQL and MLflow that tests marked `real` share, started once per session.
+
+They start when the first test asks for them, on free ports, in a folder of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from faultline.local.home import Endpoints
+from faultline.local.ports import Ports
+from faultline.local.stack import Stack
+
+PLATFORM = ("kafka", "postgres", "mlflow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # kafka-python reads its protocol's schemas with functions that Python 3.11 calls deprecated.
+    for name in ("read_text", "open_text"):
+        config.addinivalue_line(
+            "filterwarnings", f"ignore:{name} is deprecated. Use files.*:DeprecationWarning"
+        )
+    # Nor does it close a socket that was refused; the address says that it never was connected.
+    config.addinivalue_line(
+        "filterwarnings",
+        r"ignore:unclosed <socket.socket fd=\d+, .* laddr=\('0.0.0.0', \d+\)>:ResourceWarning",
+    )
+
+
+@contextmanager
+def new_home() -> Iterator[Path]:
+    # Not in pytest's own folder: every session of pytest closes that to other accounts again, and
+    # as root PostgreSQL runs under one of those.
+    with TemporaryDirectory(prefix="faultline-test-") as folder:
+        yield Path(folder) / "home"
+
+
+@pytest.fixture
+def stack_home() -> Iterator[Path]:
+    """A home for a stack of the test's own."""
+    with new_home() as home:
+        yield home
+
+
+@pytest.fixture(scope="module")
+def module_home() -> Iterator[Path]:
+    """A home for a stack that a module's tests share."""
+    with new_home() as home:
+        yield home
+
+
+@pytest.fixture(scope="session")
+def platform_stack() -> Iterator[Stack]:
+    """The stack itself, for tests that restart a part of it. They leave it healthy."""
+    with new_home() as home, Stack(home, Ports.free(), PLATFORM) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def platform(platform_stack: Stack) -> Endpoints:
+    """Addresses of the session's Kafka, PostgreSQL (migrations not applied) and MLflow."""
+    return platform_stack.endpoints

@@ -1,0 +1,178 @@
+"""`faultline train`, `promote` and `demo` at the terminal, against a trainer that is a fake."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from faultline.cli.demo import demo
+from faultline.cli.models import promote, train
+from faultline.errors import Conflict, FaultlineError
+
+JOB = {"job_id": "j-1", "model_name": "faultline-pump", "model_version": "1"}
+
+
+class Trainer(ThreadingHTTPServer):
+    """Answers every job as `outcome` says, and refuses to promote version 9."""
+
+    outcome: dict[str, Any]
+    asked: list[dict[str, Any]]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Trainer
+
+    def do_GET(self) -> None:
+        self._answer(200, {**JOB, **self.server.outcome})
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.asked.append(json.loads(body))
+        if self.path.endswith("/versions/9/promote"):
+            self._answer(409, {"title": "Conflict", "detail": "the gate refused it"})
+        elif self.path.endswith("/promote"):
+            self._answer(200, {"version": "2", "previous_version": "1"})
+        else:
+            self._answer(202, {"job_id": "j-1", "state": "queued"})
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Say nothing."""
+
+    def _answer(self, status: int, body: dict[str, Any]) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def trainer() -> Iterator[Trainer]:
+    with Trainer(("127.0.0.1", 0), Handler) as server:
+        server.outcome = {"state": "succeeded", "promoted": True, "decision": "good enough"}
+        server.asked = []
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def app() -> typer.Typer:
+    commands = typer.Typer()
+    for command in (train, promote, demo):
+        commands.command()(command)
+    return commands
+
+
+def run(*arguments: str) -> tuple[int, str, BaseException | None]:
+    result = CliRunner().invoke(app(), arguments)
+    return result.exit_code, result.output, result.exception
+
+
+def test_a_training_that_is_waited_for_tells_what_came_of_it(trainer: Trainer) -> None:
+    code, output, _ = run("train", "-t", "pump", "--wait", "--trainer", trainer.url)
+    assert code == 0
+    assert "faultline-pump version 1 is in Production (good enough)" in output
+
+
+def test_a_training_that_fails_exits_with_one_and_the_reason(trainer: Trainer) -> None:
+    trainer.outcome = {"state": "failed", "error": "no rows at all"}
+    code, output, _ = run("train", "-t", "pump", "--wait", "--trainer", trainer.url)
+    assert code == 1
+    assert "no rows at all" in output
+
+
+def test_json_is_one_object_and_nothing_else(trainer: Trainer) -> None:
+    code, output, _ = run("train", "-t", "pump", "--wait", "--json", "--trainer", trainer.url)
+    assert code == 0
+    assert json.loads(output)["model_version"] == "1"
+
+
+def test_what_was_given_is_what_is_asked_for(trainer: Trainer) -> None:
+    options = ["--start", "1970-01-01", "--end", "1500", "--sensors", "a", "--sensors", "b"]
+    run("train", "-t", "pump", *options, "--promotion", "hold", "--trainer", trainer.url)
+    [asked] = trainer.asked
+    assert asked["start"] == "1970-01-01T00:00:00.000Z"
+    assert asked["end"] == "1970-01-01T00:00:01.500Z"
+    assert asked["sensors"] == ["a", "b"]
+    assert asked["promotion"] == "hold"
+
+
+def test_a_time_that_is_none_is_refused_before_anything_is_asked(trainer: Trainer) -> None:
+    code, output, _ = run("train", "-t", "pump", "--start", "soon", "--trainer", trainer.url)
+    assert code == 2
+    assert "--start" in output
+    assert trainer.asked == []
+
+
+def test_excluded_periods_are_asked_for_in_either_form_of_time(trainer: Trainer) -> None:
+    periods = ["--exclude", "1970-01-01T00:00:01Z/1970-01-01T00:00:02Z", "--exclude", "3000/4500"]
+    code, _, _ = run("train", "-t", "pump", *periods, "--trainer", trainer.url)
+    assert code == 0
+    [asked] = trainer.asked
+    assert asked["excluded"] == [
+        {"start": "1970-01-01T00:00:01.000Z", "end": "1970-01-01T00:00:02.000Z"},
+        {"start": "1970-01-01T00:00:03.000Z", "end": "1970-01-01T00:00:04.500Z"},
+    ]
+
+
+@pytest.mark.parametrize("text", ["1000", "1000/", "/1000", "2000/1000"])
+def test_what_is_no_period_is_refused_and_the_form_shown(trainer: Trainer, text: str) -> None:
+    code, output, _ = run("train", "-t", "pump", "--exclude", text, "--trainer", trainer.url)
+    assert code == 2
+    assert "START/END" in output
+    assert trainer.asked == []
+
+
+def test_a_promotion_says_which_version_it_archived(trainer: Trainer) -> None:
+    code, output, _ = run("promote", "faultline-pump", "2", "--trainer", trainer.url)
+    assert code == 0
+    assert "version 2 is in Production; version 1 is archived" in output
+
+
+@pytest.mark.parametrize("stage", ["production", "PRODUCTION", "Production"])
+def test_a_stage_is_taken_in_any_case(trainer: Trainer, stage: str) -> None:
+    given = ["faultline-pump", "2", "--stage", stage, "--trainer", trainer.url]
+    code, _, _ = run("promote", *given)
+    assert code == 0
+    assert trainer.asked[0]["stage"] == "Production"
+
+
+def test_a_refused_promotion_is_the_trainers_own_explanation(trainer: Trainer) -> None:
+    _, _, error = run("promote", "faultline-pump", "9", "--trainer", trainer.url)
+    assert isinstance(error, Conflict)
+    assert "the gate refused it" in str(error)
+
+
+def test_forcing_needs_a_reason(trainer: Trainer) -> None:
+    code, output, _ = run("promote", "faultline-pump", "2", "--force", "--trainer", trainer.url)
+    assert code == 2
+    assert "reason" in output
+    assert trainer.asked == []
+
+
+def test_a_demo_of_a_folder_without_a_history_ends_before_anything_starts(tmp_path: Path) -> None:
+    _, _, error = run("demo", "--data", str(tmp_path))
+    assert isinstance(error, FaultlineError)
+    assert "healthy.csv" in str(error)
+
+
+def test_expected_faults_need_data_of_their_own() -> None:
+    code, output, _ = run("demo", "--expect-detected", "cooler")
+    assert code == 2
+    assert "--data" in output

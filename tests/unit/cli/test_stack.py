@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from faultline.cli import app
+from faultline.cli.stack import sentences
+from faultline.local.journal import Event
+
+
+def test_a_restart_is_told_with_how_the_program_died() -> None:
+    events = [
+        Event(1.0, "predictor", "died", how="exit 1"),
+        Event(2.0, "predictor", "started", pid=42),
+    ]
+
+    assert sentences(events, {}) == ["predictor died (exit 1), restarted, pid 42"]
+
+
+def test_a_restart_is_told_when_the_end_was_seen_earlier() -> None:
+    dead: dict[str, str] = {}
+    assert sentences([Event(1.0, "kafka", "died", how="SIGKILL")], dead) == []
+
+    assert sentences([Event(2.0, "kafka", "started", pid=7)], dead) == [
+        "kafka died (SIGKILL), restarted, pid 7"
+    ]
+
+
+def test_a_restart_that_was_asked_for_is_no_news() -> None:
+    events = [
+        Event(1.0, "kafka", "stopped", how="SIGTERM"),
+        Event(2.0, "kafka", "started", pid=7),
+    ]
+
+    assert sentences(events, {}) == []
+
+
+def test_a_program_that_is_given_up_is_told() -> None:
+    events = [Event(1.0, "kafka", "died", how="exit 1"), Event(1.0, "kafka", "gave_up")]
+
+    assert sentences(events, {}) == ["kafka died (exit 1) too often and is not started again"]
+
+
+def test_status_of_no_stack_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["status", "--home", str(tmp_path), "--json"])
+
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["running"] is False
+
+
+def test_down_where_nothing_runs_says_so_and_succeeds(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["down", "--home", str(tmp_path / "nowhere")])
+
+    assert (result.exit_code, result.stdout.split(" /")[0]) == (0, "nothing runs in")

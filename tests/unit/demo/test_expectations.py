@@ -1,0 +1,202 @@
+"""What holds and what does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from faultline.demo import report
+from faultline.demo.expectations import judge_expectations
+from faultline.demo.report import (
+    AlarmReport,
+    FaultReport,
+    HostReport,
+    MachineReport,
+    Observed,
+    RecomputedReport,
+    ReloadReport,
+    Report,
+    ThroughputReport,
+    VersionReport,
+)
+
+MODEL, HOST_MODEL = "faultline-pump", "faultline-host"
+
+MACHINE = MachineReport(
+    machine_id="pump-01",
+    machine_type="pump",
+    sent_by="http",
+    sent=30,
+    stored=30,
+    judged=30,
+    by_status={"no_model": 10, "normal": 20},
+    by_version={"none": 10, "1": 10, "2": 10},
+    versions_in_order=("none", "1", "2"),
+    nameless_after_first_version=0,
+)
+VERSION = VersionReport(
+    name=MODEL,
+    version="1",
+    stage="Archived",
+    aliases=(),
+    silhouette=0.6,
+    clusters=3,
+    gate="passed",
+    verdicts=10,
+)
+FAULT = FaultReport(
+    machine_id="pump-01",
+    kind="leak",
+    start="2026-11-21T08:00:00.000Z",
+    end="2026-11-21T08:10:00.000Z",
+    hard=False,
+    expected=True,
+    detected=True,
+    delay_s=12.0,
+    alarm_ids=("a",),
+    sensors=("flow",),
+    named_sensors=("flow",),
+    names_a_faulty_sensor=True,
+)
+ALARM = AlarmReport(
+    alarm_id="a",
+    machine_id="pump-01",
+    opened_at="2026-11-21T08:00:12.000Z",
+    closed_at=None,
+    peak_score=2.0,
+    sensors=("flow",),
+    bad_readings=9,
+    model_version="1",
+)
+RECOMPUTED = RecomputedReport(
+    machine_id="pump-01",
+    verdicts=30,
+    scores=20,
+    versions=("1", "2"),
+    differing=0,
+    largest_relative_difference=0.0,
+)
+GOOD = Observed(
+    machines=(MACHINE,),
+    alarms=(ALARM,),
+    faults=(FAULT,),
+    false_alarms=(),
+    quiet_machines=("pump-02",),
+    versions=(
+        VERSION,
+        msgspec.structs.replace(VERSION, version="2", stage="Production"),
+        msgspec.structs.replace(VERSION, name=HOST_MODEL, stage="Production"),
+    ),
+    recomputed=(RECOMPUTED,),
+    throughput=ThroughputReport(readings=30, sent_per_s=3, stored_per_s=2, judged_per_s=1),
+    reload=ReloadReport(
+        model_name=MODEL,
+        from_version="1",
+        to_version="2",
+        readings_sent_meanwhile=5,
+        seconds_to_reload=0.5,
+    ),
+    host=HostReport(
+        machine_id="here",
+        start="2026-11-21T08:00:00.000Z",
+        end="2026-11-21T08:00:10.000Z",
+        cores=2,
+        memory_bytes=1,
+        detected=False,
+        delay_s=None,
+        named_sensors=(),
+        highest_score=0.9,
+        other_alarms=0,
+    ),
+)
+
+
+def broken(observed: Observed) -> list[str]:
+    judged = judge_expectations(observed, MODEL, HOST_MODEL)
+    return [expectation.name for expectation in judged if not expectation.holds]
+
+
+def changed(**changes: Any) -> Observed:
+    return msgspec.structs.replace(GOOD, **changes)
+
+
+def machine(**changes: Any) -> tuple[MachineReport]:
+    return (msgspec.structs.replace(MACHINE, **changes),)
+
+
+def test_everything_holds_when_all_went_well() -> None:
+    assert broken(GOOD) == []
+
+
+def test_a_missed_host_fault_is_no_failure() -> None:
+    assert not GOOD.host.detected
+    assert broken(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("observed", "name"),
+    [
+        (changed(machines=machine(stored=29)), "every reading sent"),
+        (changed(machines=machine(judged=31)), "every reading sent"),
+        (changed(machines=machine(sent=0, stored=0, judged=0)), "every reading sent"),
+        (changed(machines=machine(nameless_after_first_version=1)), "after version 1"),
+        (
+            changed(
+                versions=(msgspec.structs.replace(VERSION, stage="Staging"), *GOOD.versions[1:])
+            ),
+            "faultline-pump: version 1 is Archived",
+        ),
+        (changed(versions=GOOD.versions[:2]), "faultline-host: one version"),
+        (changed(machines=machine(versions_in_order=("1", "2", "1"))), "no machine's verdicts"),
+        (changed(machines=machine(versions_in_order=("1", "none"))), "no machine's verdicts"),
+        (changed(faults=(msgspec.structs.replace(FAULT, detected=False),)), "every fault"),
+        (changed(quiet_machines=("pump-01",)), "machines without a fault"),
+        (
+            changed(recomputed=(msgspec.structs.replace(RECOMPUTED, differing=1),)),
+            "every verdict is wholly",
+        ),
+        (
+            changed(
+                recomputed=(msgspec.structs.replace(RECOMPUTED, largest_relative_difference=1e-8),)
+            ),
+            "every verdict is wholly",
+        ),
+        (changed(recomputed=()), "every verdict is wholly"),
+        (
+            changed(reload=msgspec.structs.replace(GOOD.reload, readings_sent_meanwhile=0)),
+            "the predictor takes over",
+        ),
+    ],
+)
+def test_one_thing_wrong_breaks_the_one_expectation_about_it(observed: Observed, name: str) -> None:
+    [only] = broken(observed)
+    assert only.startswith(name)
+
+
+def test_an_expectation_that_does_not_hold_says_what_is_wrong() -> None:
+    judged = judge_expectations(changed(machines=machine(stored=29)), MODEL, HOST_MODEL)
+    assert judged[0].detail == "pump-01: 30 sent, 29 stored, 30 judged"
+
+
+def test_a_missed_fault_that_is_not_expected_breaks_nothing() -> None:
+    missed = msgspec.structs.replace(FAULT, detected=False, expected=False)
+    assert broken(changed(faults=(missed,))) == []
+
+
+def test_the_report_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    written = Report(
+        faultline_version="0.1.0",
+        mode="plant",
+        started_at="2026-11-21T08:00:00.000Z",
+        took_s=90.0,
+        cores=2,
+        holds=True,
+        expectations=judge_expectations(GOOD, MODEL, HOST_MODEL),
+        steps=(),
+        observed=GOOD,
+    )
+    report.write(written, tmp_path / "demo-report.json")
+    assert report.read(tmp_path / "demo-report.json") == written

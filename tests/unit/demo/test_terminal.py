@@ -1,0 +1,114 @@
+"""The report of a demonstration as a person reads it."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from faultline.demo.expectations import judge_expectations
+from faultline.demo.report import (
+    HostReport,
+    MachineReport,
+    Observed,
+    RecomputedReport,
+    ReloadReport,
+    Report,
+    ThroughputReport,
+)
+from faultline.demo.terminal import show
+
+OBSERVED = Observed(
+    machines=(
+        MachineReport(
+            machine_id="pump-01",
+            machine_type="pump",
+            sent_by="http",
+            sent=1_030,
+            stored=1_030,
+            judged=1_030,
+            by_status={"no_model": 1_000, "normal": 30},
+            by_version={"none": 1_000, "1": 30},
+            versions_in_order=("none", "1"),
+            nameless_after_first_version=0,
+        ),
+    ),
+    alarms=(),
+    faults=(),
+    false_alarms=(),
+    quiet_machines=(),
+    versions=(),
+    recomputed=(
+        RecomputedReport(
+            machine_id="pump-01",
+            verdicts=1_030,
+            scores=30,
+            versions=("1",),
+            differing=0,
+            largest_relative_difference=0.0,
+        ),
+    ),
+    throughput=ThroughputReport(readings=1_000, sent_per_s=3, stored_per_s=2, judged_per_s=1),
+    reload=ReloadReport(
+        model_name="faultline-pump",
+        from_version="1",
+        to_version="2",
+        readings_sent_meanwhile=5,
+        seconds_to_reload=0.5,
+    ),
+    host=HostReport(
+        machine_id="here",
+        start="2026-11-21T08:00:00.000Z",
+        end="2026-11-21T08:00:10.000Z",
+        cores=2,
+        memory_bytes=1,
+        detected=False,
+        delay_s=None,
+        named_sensors=(),
+        highest_score=0.9,
+        other_alarms=0,
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def shown() -> str:
+    text = io.StringIO()
+    report = Report(
+        faultline_version="0",
+        mode="plant",
+        started_at="2026-11-21T08:00:00.000Z",
+        took_s=1.0,
+        cores=2,
+        holds=False,
+        expectations=judge_expectations(OBSERVED, "faultline-pump", "faultline-host"),
+        steps=(),
+        observed=OBSERVED,
+    )
+    show(report, Console(file=text, width=200))
+    return text.getvalue()
+
+
+@pytest.mark.parametrize(
+    "legend",
+    [
+        "no model: sent before version 1 existed; other: warming up, late, duplicate",
+        "(hard): reported, not demanded",
+        "sent: 1,000 of the history + 30 live = 1,030",
+    ],
+)
+def test_the_tables_are_explained(shown: str, legend: str) -> None:
+    assert legend in shown
+
+
+def test_one_machine_is_not_called_machines(shown: str) -> None:
+    assert "1,030 readings of 1 machine\n" in shown
+
+
+def test_equal_scores_have_a_largest_difference_of_0(shown: str) -> None:
+    assert "the largest difference is 0\n" in shown
+
+
+def test_a_host_without_an_alarm_has_the_reason(shown: str) -> None:
+    assert "no alarm: not clearly busier than in training (reported, not demanded)" in shown

@@ -1,0 +1,147 @@
+"""The alarm rule: when an episode opens, what it remembers, when it closes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faultline.alarms import (
+    AlarmEvent,
+    AlarmEventKind,
+    AlarmPolicy,
+    AlarmState,
+    AlarmTracker,
+    Source,
+    decode,
+    encode,
+    follow,
+    follow_step_by_step,
+)
+from faultline.verdicts import SensorContribution, Status, Verdict
+
+POLICY = AlarmPolicy(open_bad=3, open_window=5, close_good=4, update_growth=1.5)
+SOURCE = Source("pump-1", "pump", "faultline-pump", "1")
+
+
+def _verdict(position: int, score: float | None) -> Verdict:
+    if score is None:
+        return Verdict(timestamp_ms=position, status=Status.WARMING_UP)
+    bad = score > 1.0
+    blamed = (SensorContribution(f"sensor-{score}", 1.0, score, 0.0, "high"),) if bad else ()
+    return Verdict(
+        timestamp_ms=position,
+        status=Status.FAILURE if bad else Status.NORMAL,
+        score=score,
+        cluster=0,
+        contributions=blamed,
+    )
+
+
+def _follow(scores: Sequence[float | None]) -> tuple[AlarmTracker, list[AlarmEvent]]:
+    verdicts = [_verdict(position, score) for position, score in enumerate(scores)]
+    return follow(AlarmTracker(), SOURCE, verdicts, POLICY)
+
+
+def _kinds(events: Sequence[AlarmEvent]) -> list[AlarmEventKind]:
+    return [event.kind for event in events]
+
+
+def test_enough_bad_verdicts_in_the_window_open_an_alarm() -> None:
+    _, events = _follow([2.0, 0.5, 2.0, 0.5, 2.0])
+    assert _kinds(events) == [AlarmEventKind.OPENED]
+
+
+def test_bad_verdicts_too_far_apart_open_none() -> None:
+    _, events = _follow([2.0, 0.5, 2.0, 0.5, 0.5, 2.0])
+    assert events == []
+
+
+def test_an_alarm_knows_when_it_began_and_when_it_opened() -> None:
+    _, (opened,) = _follow([0.5, 2.0, 0.5, 2.0, 2.0])
+    assert (opened.alarm.began_at_ms, opened.alarm.opened_at_ms) == (1, 4)
+    assert opened.alarm.bad_readings == 3
+
+
+def test_verdicts_without_a_score_neither_open_nor_close() -> None:
+    _, events = _follow([2.0, None, None, None, 2.0, None, 2.0, None, None, None, None])
+    assert _kinds(events) == [AlarmEventKind.OPENED]
+
+
+def test_an_alarm_closes_after_enough_good_verdicts_in_a_row() -> None:
+    tracker, events = _follow([2.0, 2.0, 2.0, 0.5, 0.5, 0.5, 2.0, 0.5, 0.5, 0.5, 0.5])
+    assert _kinds(events) == [AlarmEventKind.OPENED, AlarmEventKind.CLOSED]
+    assert events[1].alarm.state is AlarmState.CLOSED
+    assert events[1].alarm.closed_at_ms == 10
+    assert events[1].alarm.bad_readings == 4
+    assert tracker == AlarmTracker()
+
+
+def test_an_alarm_remembers_its_worst_moment_and_the_sensors_of_that_moment() -> None:
+    _, events = _follow([2.0, 2.0, 2.0, 5.0, 3.0, 0.5, 0.5, 0.5, 0.5])
+    closed = events[-1].alarm
+    assert (closed.peak_score, closed.peak_at_ms) == (5.0, 3)
+    assert closed.top_sensors[0].sensor == "sensor-5.0"
+
+
+def test_an_open_alarm_is_published_again_when_its_peak_has_grown_enough() -> None:
+    _, events = _follow([2.0, 2.0, 2.0, 2.9, 3.0, 4.4, 4.5])
+    assert _kinds(events) == [
+        AlarmEventKind.OPENED,
+        AlarmEventKind.UPDATED,
+        AlarmEventKind.UPDATED,
+    ]
+    assert [event.alarm.peak_score for event in events] == [2.0, 3.0, 4.5]
+
+
+def test_a_second_episode_is_another_alarm() -> None:
+    episode = [2.0, 2.0, 2.0, 0.5, 0.5, 0.5, 0.5]
+    _, events = _follow([*episode, *episode])
+    assert len({event.alarm.alarm_id for event in events}) == 2
+
+
+def test_the_same_verdicts_give_the_same_ids() -> None:
+    scores = [2.0, 2.0, 2.0, 0.5, 0.5, 0.5, 0.5]
+    assert _follow(scores) == _follow(scores)
+
+
+def test_an_event_survives_the_wire() -> None:
+    _, (event,) = _follow([2.0, 2.0, 2.0])
+    assert decode(encode(event)) == event
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"open_bad": 0},
+        {"open_bad": 11, "open_window": 10},
+        {"close_good": 0},
+        {"update_growth": 1.0},
+    ],
+)
+def test_a_policy_that_cannot_work_is_refused(policy: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"alarm policy|update_growth"):
+        AlarmPolicy(**policy)
+
+
+@given(
+    st.lists(st.sampled_from([None, 0.5, 0.9, 1.1, 2.0, 6.0]), max_size=80),
+    st.sets(st.integers(0, 80)),
+)
+def test_the_short_cut_gives_what_the_rule_gives_step_by_step(
+    scores: list[float | None], cuts: set[int]
+) -> None:
+    verdicts = [_verdict(position, score) for position, score in enumerate(scores)]
+    scored = [verdict for verdict in verdicts if verdict.score is not None]
+    expected = follow_step_by_step(AlarmTracker(), SOURCE, scored, POLICY)
+
+    tracker, events = AlarmTracker(), list[AlarmEvent]()
+    start = 0
+    for end in [*sorted(cuts), len(verdicts)]:
+        tracker, more = follow(tracker, SOURCE, verdicts[start:end], POLICY)
+        events += more
+        start = max(start, end)
+    assert (tracker, events) == expected

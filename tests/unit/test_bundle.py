@@ -1,0 +1,345 @@
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faultline.bundle import (
+    ARRAYS,
+    GOLDEN,
+    MANIFEST,
+    FileSum,
+    Manifest,
+    golden_batch,
+    read_bundle,
+    write_bundle,
+)
+from faultline.bundle_files import pack, unpack
+from faultline.detector import Detector, MachineHistory, Window
+from faultline.errors import InvalidBundle
+
+CREATED_MS = 1_795_248_000_000
+
+
+def a_detector(boundary: float = 3.0) -> Detector:
+    return Detector(
+        sensors=("flow", "heat"),
+        window_rows=5,
+        max_gap_ms=5_000,
+        centre=np.array([10.0, 50.0]),
+        scale=np.array([1.0, 2.0]),
+        spread=np.array([1.0, 2.0]),
+        clusters=np.array([[0.0, 0.0], [3.0, 1.0]]),
+        boundary=boundary,
+        unknown_score=2.0,
+    )
+
+
+def a_history(rows: int = 100) -> MachineHistory:
+    values = np.random.default_rng(7).normal([10.0, 50.0], [1.0, 2.0], (rows, 2))
+    values[rows // 2, 1] = np.nan
+    values[rows // 2 :] += [3.0, 2.0]
+    return MachineHistory("pump-1", np.arange(rows, dtype=np.int64) * 1000, values)
+
+
+def write(folder: Path, detector: Detector | None = None) -> str:
+    detector = detector or a_detector()
+    return write_bundle(
+        folder,
+        detector,
+        golden_batch(detector, a_history()),
+        model_name="faultline-pump",
+        machine_type="pump",
+        created_ms=CREATED_MS,
+        lineage={"data_version": "abc"},
+        summary={"silhouette": float("nan"), "k": 2},
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def reseal(
+    folder: Path, change: Callable[[Manifest], Manifest] = lambda manifest: manifest
+) -> None:
+    """Make the manifest fit the altered files, as a forger would."""
+    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    sums = {
+        name: FileSum(len(content), sha256(content).hexdigest())
+        for name in manifest.files
+        for content in [(folder / name).read_bytes()]
+    }
+    manifest = change(msgspec.structs.replace(manifest, files=sums))
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(InvalidBundle) as caught:
+        read_bundle(folder)
+    return str(caught.value)
+
+
+def test_what_is_written_is_read_back_with_the_same_scores(folder: Path) -> None:
+    bundle = read_bundle(folder)
+    history = a_history()
+    empty = Window.empty(("flow", "heat"))
+    before, _ = a_detector().score(empty, history.timestamps_ms, history.values)
+    after, _ = bundle.detector.score(empty, history.timestamps_ms, history.values)
+    np.testing.assert_array_equal(before.score, after.score)
+
+
+def test_the_manifest_says_what_it_is_of(folder: Path) -> None:
+    manifest = read_bundle(folder).manifest
+    assert (manifest.model_name, manifest.machine_type) == ("faultline-pump", "pump")
+    assert manifest.sensors == ("flow", "heat")
+    assert manifest.lineage == {"data_version": "abc"}
+    assert manifest.summary == {"silhouette": None, "k": 2}
+
+
+def test_the_same_detector_gives_the_same_sum(tmp_path: Path) -> None:
+    assert write(tmp_path / "a") == write(tmp_path / "b")
+
+
+def test_another_detector_gives_another_sum(tmp_path: Path) -> None:
+    assert write(tmp_path / "a") != write(tmp_path / "b", a_detector(boundary=3.1))
+
+
+def test_the_sum_read_is_the_sum_written(tmp_path: Path) -> None:
+    written = write(tmp_path / "model")
+    assert read_bundle(tmp_path / "model").sha256 == written
+
+
+def test_a_folder_that_holds_something_is_not_written_to(folder: Path) -> None:
+    with pytest.raises(InvalidBundle, match="not empty"):
+        write(folder)
+
+
+def test_a_history_without_a_whole_window_gives_no_golden_batch() -> None:
+    with pytest.raises(ValueError, match="no row of 'pump-1' can be scored"):
+        golden_batch(a_detector(), a_history(rows=4))
+
+
+@pytest.mark.parametrize("name", [MANIFEST, ARRAYS, GOLDEN])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    assert f"missing: {name}" in refusal(folder)
+
+
+def test_a_file_too_many_is_named(folder: Path) -> None:
+    (folder / "model.pkl").write_bytes(b"")
+    assert "not a part of it: 'model.pkl'" in refusal(folder)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert "cannot be read" in refusal(tmp_path / "nothing")
+
+
+def test_a_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    (folder / ARRAYS).rename(tmp_path / ARRAYS)
+    (folder / ARRAYS).symlink_to(tmp_path / ARRAYS)
+    assert f"{ARRAYS}: cannot be opened" in refusal(folder)
+
+
+def test_a_pipe_is_no_file_of_a_bundle(folder: Path) -> None:
+    (folder / GOLDEN).unlink()
+    os.mkfifo(folder / GOLDEN)
+    assert f"{GOLDEN}: is no regular file" in refusal(folder)
+
+
+def test_a_huge_file_is_not_read(folder: Path) -> None:
+    with (folder / ARRAYS).open("ab") as file:
+        file.truncate(65 * 1024 * 1024)
+    assert "is larger than" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", [ARRAYS, GOLDEN])
+def test_a_changed_byte_is_noticed(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    assert f"{name}: its SHA-256 is not the manifest's" in refusal(folder)
+
+
+def test_another_schema_version_is_refused_by_its_number(folder: Path) -> None:
+    (folder / MANIFEST).write_bytes(b'{"schema_version": 2, "anything": []}')
+    assert "schema version 2" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"\xff\xfe", b'{"schema_version": 1}', b'{"schema_version": "1"}', b"[" * 100_000],
+)
+def test_a_manifest_that_cannot_be_read_is_refused(folder: Path, content: bytes) -> None:
+    (folder / MANIFEST).write_bytes(content)
+    assert refusal(folder).startswith(MANIFEST)
+
+
+def test_an_altered_detector_is_found_out_by_its_golden_batch(folder: Path) -> None:
+    arrays = a_detector().to_arrays()
+    arrays["clusters"] = arrays["clusters"] * (1 + 1e-6)
+    (folder / ARRAYS).write_bytes(pack(arrays))
+    reseal(folder)
+    assert "does not give the scores" in refusal(folder)
+
+
+def test_the_golden_batch_has_rows_of_every_cluster() -> None:
+    golden = golden_batch(a_detector(), a_history())
+    assert set(golden.cluster[golden.state == 0].tolist()) == {0, 1}
+
+
+def test_a_difference_below_a_billionth_is_rounding(folder: Path) -> None:
+    arrays = a_detector().to_arrays()
+    arrays["scale"] = arrays["scale"] * (1 + 1e-13)
+    (folder / ARRAYS).write_bytes(pack(arrays))
+    reseal(folder)
+    assert read_bundle(folder).manifest.model_name == "faultline-pump"
+
+
+def test_sensors_that_are_not_the_detectors_are_refused(folder: Path) -> None:
+    reseal(folder, lambda manifest: msgspec.structs.replace(manifest, sensors=("flow",)))
+    assert "the sensors are not those of the parameters" in refusal(folder)
+
+
+def test_a_file_that_the_manifest_does_not_list_is_refused(folder: Path) -> None:
+    reseal(
+        folder,
+        lambda manifest: msgspec.structs.replace(manifest, files={ARRAYS: manifest.files[ARRAYS]}),
+    )
+    assert f"lists the files ['{ARRAYS}']" in refusal(folder)
+
+
+def test_a_parameter_too_many_is_refused(folder: Path) -> None:
+    reseal(
+        folder,
+        lambda manifest: msgspec.structs.replace(
+            manifest, parameters={**manifest.parameters, "code": "import os"}
+        ),
+    )
+    assert "has the parameters" in refusal(folder)
+
+
+def test_an_array_too_many_is_refused(folder: Path) -> None:
+    (folder / ARRAYS).write_bytes(pack({**a_detector().to_arrays(), "more": np.zeros(1)}))
+    reseal(folder)
+    assert "'more'" in refusal(folder)
+
+
+def test_a_window_beyond_the_golden_batch_is_refused_before_it_takes_memory(folder: Path) -> None:
+    reseal(
+        folder,
+        lambda manifest: msgspec.structs.replace(
+            manifest, parameters={**manifest.parameters, "window_rows": 10**12}
+        ),
+    )
+    assert "no window of 1000000000000" in refusal(folder)
+
+
+@pytest.mark.parametrize("key", ["timestamps_ms", "values", "score", "state", "cluster"])
+def test_a_golden_batch_without_one_of_its_parts_is_refused(folder: Path, key: str) -> None:
+    arrays = unpack(GOLDEN, (folder / GOLDEN).read_bytes())
+    del arrays[key]
+    (folder / GOLDEN).write_bytes(pack(arrays))
+    reseal(folder)
+    assert f"{GOLDEN}: holds" in refusal(folder)
+
+
+def test_a_golden_batch_that_proves_nothing_is_refused(folder: Path) -> None:
+    arrays = unpack(GOLDEN, (folder / GOLDEN).read_bytes())
+    (folder / GOLDEN).write_bytes(pack({**arrays, "state": np.ones_like(arrays["state"])}))
+    reseal(folder)
+    assert "no row of the golden batch has a score" in refusal(folder)
+
+
+def an_npz(name: str = "x.npy", content: bytes | None = None, *, compressed: bool = False) -> bytes:
+    if content is None:
+        file = io.BytesIO()
+        np.save(file, np.zeros(3))
+        content = file.getvalue()
+    archive = io.BytesIO()
+    kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(archive, "w", kind) as opened:
+        opened.writestr(name, content)
+    return archive.getvalue()
+
+
+def npy_of(array: np.ndarray, *, pickled: bool = False) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=pickled)
+    return file.getvalue()
+
+
+def test_arrays_are_packed_and_unpacked_unchanged() -> None:
+    arrays = {"a": np.array([[1.5, np.nan]]), "b": np.array([1, -2], dtype=np.int64)}
+    unpacked = unpack("x.npz", pack(arrays))
+    assert sorted(unpacked) == ["a", "b"]
+    np.testing.assert_array_equal(unpacked["a"], arrays["a"])
+    np.testing.assert_array_equal(unpacked["b"], arrays["b"])
+
+
+@pytest.mark.parametrize("name", ["../x.npy", "/x.npy", "a/x.npy", "x.pkl", "x", ".npy"])
+def test_a_member_with_another_name_than_an_array_is_refused(name: str) -> None:
+    with pytest.raises(InvalidBundle, match="unexpected member"):
+        unpack("x.npz", an_npz(name))
+
+
+def test_a_zip_bomb_is_refused_unopened() -> None:
+    bomb = an_npz(content=npy_of(np.zeros(1_000_000)), compressed=True)
+    with pytest.raises(InvalidBundle, match="larger than the file"):
+        unpack("x.npz", bomb)
+
+
+def test_a_compressed_array_is_refused() -> None:
+    noise = np.random.default_rng(0).random(1000)
+    with pytest.raises(InvalidBundle, match="compressed"):
+        unpack("x.npz", an_npz(content=npy_of(noise), compressed=True) + b"\0" * 500)
+
+
+def test_an_array_of_objects_is_refused() -> None:
+    pickled = npy_of(np.array([{"a": 1}], dtype=object), pickled=True)
+    with pytest.raises(InvalidBundle, match="no npy"):
+        unpack("x.npz", an_npz(content=pickled))
+
+
+def test_a_shape_that_the_bytes_do_not_fill_is_refused() -> None:
+    content = npy_of(np.zeros(3)).replace(b"(3,), }     ", b"(300000,), }")
+    with pytest.raises(InvalidBundle, match=r"shape \(300000,\), but 24 bytes"):
+        unpack("x.npz", an_npz(content=content))
+
+
+def test_a_header_is_not_evaluated() -> None:
+    content = npy_of(np.zeros(3)).replace(b"(3,), }          ", b"(3,), 'x': 1+1, }")
+    with pytest.raises(InvalidBundle, match="no npy"):
+        unpack("x.npz", an_npz(content=content))
+
+
+def test_fewer_numbers_than_the_header_says_are_refused() -> None:
+    with pytest.raises(InvalidBundle, match="16 bytes of numbers"):
+        unpack("x.npz", an_npz(content=npy_of(np.zeros(3))[:-8]))
+
+
+@given(position=st.integers(min_value=0), value=st.integers(0, 255))
+def test_no_changed_byte_raises_anything_else(position: int, value: int) -> None:
+    content = bytearray(pack({"a": np.arange(4.0), "b": np.arange(3)}))
+    content[position % len(content)] = value
+    try:
+        arrays = unpack("x.npz", bytes(content))
+    except InvalidBundle:
+        return
+    assert all(array.dtype in (np.float64, np.int64) for array in arrays.values())
+
+
+def test_bundles_are_read_without_scikit_learn() -> None:
+    code = "import sys, faultline.bundle; sys.exit(bool({'sklearn', 'scipy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

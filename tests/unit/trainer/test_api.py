@@ -1,0 +1,286 @@
+from typing import Any
+
+import pytest
+
+BASE = "/api/v1/ml/models"
+NAME = "faultline-pump"
+
+
+def post(world: Any, path: str, body: Any = None) -> Any:
+    return world.http.post(f"{BASE}{path}", json=body)
+
+
+def get(world: Any, path: str, **params: Any) -> Any:
+    return world.http.get(f"{BASE}{path}", params=params)
+
+
+def test_a_training_is_queued_and_found_where_it_says(world: Any) -> None:
+    answer = post(world, "/train", {"machine_type": "pump"})
+    assert answer.status_code == 202
+    assert answer.json()["state"] == "queued"
+    found = world.http.get(answer.headers["Location"])
+    assert found.json()["job_id"] == answer.json()["job_id"]
+
+
+def test_a_training_can_be_followed_to_its_version(world: Any) -> None:
+    job_id = post(world, "/train", {"machine_type": "pump"}).json()["job_id"]
+    world.work()
+    job = get(world, f"/train/{job_id}").json()
+    assert (job["state"], job["model_name"], job["model_version"]) == ("succeeded", NAME, "1")
+    assert job["promoted"] is True
+    assert job["decision"].startswith("the gate passed")
+
+
+def test_everything_that_is_asked_for_reaches_the_job(world: Any) -> None:
+    post(
+        world,
+        "/train",
+        {
+            "machine_type": "pump",
+            "start": "2026-11-14T00:00:00Z",
+            "end": 1795248000000,
+            "machines": ["pump-1", "pump-1", "pump-2"],
+            "sensors": ["flow"],
+            "excluded": [{"start": "2026-11-15T00:00:00+01:00", "end": "2026-11-15T01:00:00Z"}],
+            "hyperparameters": {"k_max": 4, "false_alarm_rate": 0.01},
+            "promotion": "hold",
+            "requested_by": "ada",
+        },
+    )
+    (job,) = world.queue.list()
+    request = job.request
+    assert (request.start_ms, request.end_ms) == (1794614400000, 1795248000000)
+    assert (request.machines, request.sensors) == (("pump-1", "pump-2"), ("flow",))
+    assert [(one.start_ms, one.end_ms) for one in request.excluded] == [
+        (1794697200000, 1794704400000)
+    ]
+    assert request.hyperparameters == {"k_max": 4, "false_alarm_rate": 0.01}
+    assert (request.promotion, request.requested_by) == ("hold", "ada")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({}, "machine_type"),
+        ({"machine_type": "Pump 1"}, "machine_type"),
+        ({"machine_type": "pump", "k": 3}, "k: Extra inputs"),
+        ({"machine_type": "pump", "start": "yesterday"}, "neither RFC 3339"),
+        ({"machine_type": "pump", "start": True}, "neither RFC 3339"),
+        ({"machine_type": "pump", "start": 2, "end": 1}, "end must be later than start"),
+        ({"machine_type": "pump", "machines": []}, "machines"),
+        ({"machine_type": "pump", "excluded": [{"start": 1, "end": 1}]}, "end must be later"),
+        ({"machine_type": "pump", "hyperparameters": {"depth": 3}}, "unknown: depth"),
+        ({"machine_type": "pump", "hyperparameters": {"k_max": "3"}}, "k_max: Expected `int`"),
+        ({"machine_type": "pump", "hyperparameters": {"k_min": 9}}, "k_max must be at least 9"),
+        ({"machine_type": "pump", "hyperparameters": {"k_max": 101}}, "at most 100"),
+        ({"machine_type": "pump", "hyperparameters": {"false_alarm_rate": 0.7}}, "0 and 0.5"),
+        ({"machine_type": "pump", "promotion": "never"}, "promotion"),
+        ({"machine_type": "pump", "machines": ["a\0b"]}, "must not contain NUL"),
+        ({"machine_type": "pump", "sensors": ["a\0b"]}, "must not contain NUL"),
+        ({"machine_type": "pump", "requested_by": "a\0b"}, "must not contain NUL"),
+    ],
+)
+def test_a_request_that_cannot_be_meant_is_refused(world: Any, body: Any, told: str) -> None:
+    answer = post(world, "/train", body)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert told in answer.json()["detail"]
+    assert world.queue.list() == []
+
+
+def test_jobs_are_listed_newest_first(world: Any) -> None:
+    ids = [post(world, "/train", {"machine_type": "pump"}).json()["job_id"] for _ in range(3)]
+    world.work()
+    assert [one["job_id"] for one in get(world, "/train").json()["jobs"]] == ids[::-1]
+    queued = get(world, "/train", state="queued", limit=1).json()["jobs"]
+    assert [one["job_id"] for one in queued] == [ids[2]]
+
+
+def test_a_queued_job_can_be_cancelled(world: Any) -> None:
+    job_id = post(world, "/train", {"machine_type": "pump"}).json()["job_id"]
+    assert post(world, f"/train/{job_id}/cancel").json()["state"] == "cancelled"
+    assert not world.work()
+
+
+def test_a_finished_job_cannot_be_cancelled(world: Any) -> None:
+    job = world.train()
+    assert post(world, f"/train/{job.job_id}/cancel").status_code == 409
+
+
+@pytest.mark.parametrize("field", ["reason", "requested_by"])
+def test_a_promotion_that_cannot_be_logged_moves_nothing(world: Any, field: str) -> None:
+    world.train(promotion="hold")
+    answer = post(world, f"/{NAME}/versions/1/promote", {field: "a\0b"})
+    assert answer.status_code == 422
+    assert "must not contain NUL" in answer.json()["detail"]
+    assert world.registry.production(NAME) is None
+
+
+def test_an_unknown_job_is_not_found(world: Any) -> None:
+    assert get(world, "/train/nothing").status_code == 404
+    assert post(world, "/train/nothing/cancel").status_code == 404
+
+
+def test_models_are_listed_with_their_champion_and_challenger(world: Any) -> None:
+    world.train()
+    world.train(promotion="hold")
+    assert get(world, "").json() == {
+        "models": [
+            {
+                "model_name": NAME,
+                "machine_type": "pump",
+                "versions": 2,
+                "latest": "2",
+                "production": "1",
+                "staging": "2",
+            }
+        ]
+    }
+
+
+def test_versions_are_listed_newest_first(world: Any) -> None:
+    world.train()
+    world.train()
+    versions = get(world, f"/{NAME}/versions").json()["versions"]
+    assert [(one["version"], one["stage"]) for one in versions] == [
+        ("2", "Production"),
+        ("1", "Archived"),
+    ]
+    assert versions[0]["aliases"] == ["production"]
+    assert versions[0]["gate"] == "passed"
+    assert versions[0]["k"] == 2
+    assert versions[0]["silhouette"] == float(versions[0]["tags"]["silhouette"])
+
+
+def test_tags_that_someone_edited_do_no_harm(world: Any) -> None:
+    world.train()
+    world.registry.set_tags(NAME, "1", {"silhouette": "quite good", "k": "inf"})
+    production = get(world, f"/{NAME}/production").json()
+    assert (production["silhouette"], production["k"]) == (None, None)
+
+
+def test_the_version_in_production_is_shown(world: Any) -> None:
+    world.train()
+    assert get(world, f"/{NAME}/production").json()["version"] == "1"
+
+
+def test_no_version_in_production_is_not_found(world: Any) -> None:
+    world.train(promotion="hold")
+    answer = get(world, f"/{NAME}/production")
+    assert answer.status_code == 404
+    assert "no version of faultline-pump is in Production" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["versions", "production", "history"])
+def test_an_unknown_model_is_not_found(world: Any, path: str) -> None:
+    assert get(world, f"/faultline-fan/{path}").status_code == 404
+
+
+def test_a_held_version_can_be_promoted(world: Any) -> None:
+    world.train()
+    world.train(promotion="hold")
+    answer = post(world, f"/{NAME}/versions/2/promote", {"reason": "compared"})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "model_name": NAME,
+        "version": "2",
+        "stage": "Production",
+        "previous_version": "1",
+        "promotion_id": world.log.list(NAME)[0].promotion_id,
+    }
+
+
+def test_a_refused_version_is_a_conflict_that_says_why(make_world: Any) -> None:
+    world = make_world(gate_min_silhouette=0.99)
+    world.store_history()
+    world.train()
+    answer = post(world, f"/{NAME}/versions/1/promote", {"stage": "Production"})
+    assert answer.status_code == 409
+    assert "the gate has refused it: silhouette 0." in answer.json()["detail"]
+    forced = {"stage": "Production", "force": True, "reason": "the only one there is"}
+    assert post(world, f"/{NAME}/versions/1/promote", forced).status_code == 200
+    assert get(world, f"/{NAME}/production").json()["version"] == "1"
+
+
+def test_force_needs_a_reason(world: Any) -> None:
+    world.train(promotion="hold")
+    answer = post(world, f"/{NAME}/versions/1/promote", {"force": True, "reason": " "})
+    assert answer.status_code == 422
+    assert "force needs a reason" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("stage", ["Archived", "None", "Staging"])
+def test_a_version_can_be_moved_beside_production(world: Any, stage: str) -> None:
+    world.train(promotion="hold")
+    answer = post(world, f"/{NAME}/versions/1/promote", {"stage": stage})
+    assert answer.json()["stage"] == stage
+
+
+def test_an_unknown_stage_is_refused(world: Any) -> None:
+    world.train()
+    answer = post(world, f"/{NAME}/versions/1/promote", {"stage": "Live"})
+    assert answer.status_code == 422
+
+
+def test_an_unknown_version_is_not_found(world: Any) -> None:
+    world.train()
+    assert post(world, f"/{NAME}/versions/9/promote", {}).status_code == 404
+
+
+def test_the_history_says_what_was_live_when(world: Any) -> None:
+    world.train()
+    between_ms = world.clock.now_ms()
+    world.train()
+    history = get(world, f"/{NAME}/history").json()
+    assert [(one["version"], one["previous_version"]) for one in history["promotions"]] == [
+        ("2", "1"),
+        ("1", None),
+    ]
+    assert history["live"]["version"] == "2"
+    assert get(world, f"/{NAME}/history", at=between_ms).json()["live"]["version"] == "1"
+    assert get(world, f"/{NAME}/history", at="1999-01-01").json()["live"] is None
+
+
+def test_a_time_that_is_none_is_refused(world: Any) -> None:
+    world.train()
+    assert get(world, f"/{NAME}/history", at="tuesday").status_code == 422
+
+
+def test_the_interface_is_described(world: Any) -> None:
+    described = world.http.get("/openapi.json").json()
+    ours = {path: methods for path, methods in described["paths"].items() if path.startswith(BASE)}
+    assert set(ours) == {
+        BASE,
+        f"{BASE}/train",
+        f"{BASE}/train/{{job_id}}",
+        f"{BASE}/train/{{job_id}}/cancel",
+        f"{BASE}/{{name}}/versions",
+        f"{BASE}/{{name}}/production",
+        f"{BASE}/{{name}}/versions/{{version}}/promote",
+        f"{BASE}/{{name}}/history",
+    }
+    assert all(one["description"] for methods in ours.values() for one in methods.values())
+
+
+def test_it_is_ready_when_its_dependencies_are(world: Any) -> None:
+    answer = world.http.get("/health/ready")
+    assert answer.json()["checks"] == {"database": "ok", "mlflow": "ok", "kafka": "ok"}
+
+
+def test_it_is_not_ready_while_its_events_cannot_be_sent(world: Any) -> None:
+    world.stream_trouble = "no broker answers"
+    answer = world.http.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["kafka"] == "no broker answers"
+
+
+def test_what_became_of_jobs_is_counted(world: Any) -> None:
+    world.train()
+    world.train(machines=("pump-9",))
+    shown = world.http.get("/metrics").text
+    assert 'faultline_trainer_jobs_total{outcome="succeeded"} 1.0' in shown
+    assert 'faultline_trainer_jobs_total{outcome="failed"} 1.0' in shown
+    assert (
+        'faultline_trainer_gate_decisions_total{decision="passed",model="faultline-pump"} 1.0'
+        in shown
+    )
