@@ -1,0 +1,189 @@
+"""Writes the reference pages from the code that they describe: `make docs`.
+
+``docs/asyncapi.yaml`` comes from the topics and the message structs, ``docs/settings.md`` from the
+settings classes. A test fails when a page is not what this would write.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from faultline import events, labels, readings, settings, topics, verdicts
+from faultline.alarms import AlarmEvent
+from services.ingest import settings as ingest_settings
+from services.predictor import settings as predictor_settings
+from services.trainer import settings as trainer_settings
+
+HERE = Path(__file__).parent
+
+_TIMESTAMP = {
+    "description": "RFC 3339, or milliseconds since the epoch. Without a zone it is UTC. "
+    "Years 1970 to 2100.",
+    "oneOf": [
+        {"type": "string", "examples": ["2026-11-21T08:00:00.000Z"]},
+        {"type": "number", "examples": [1795248000000]},
+    ],
+}
+_PASSENGER = {
+    "type": "string",
+    "maxLength": readings.MAX_PASSENGER_LENGTH,
+    "description": "Travels along untouched.",
+}
+_READING: dict[str, Any] = {
+    "type": "object",
+    "required": ["machine_id", "timestamp", "sensors"],
+    "properties": {
+        "machine_id": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": readings.MAX_MACHINE_ID_LENGTH,
+            "description": "Printable characters of any script; no control characters.",
+            "examples": ["pump-07"],
+        },
+        "machine_type": {
+            "type": "string",
+            "pattern": "^[a-z0-9_-]{1,63}$",
+            "default": readings.DEFAULT_MACHINE_TYPE,
+            "description": "Names the model that judges the reading.",
+        },
+        "timestamp": _TIMESTAMP,
+        "sensors": {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": readings.MAX_SENSORS,
+            "additionalProperties": {
+                "type": ["number", "null"],
+                "minimum": -readings.MAX_ABSOLUTE_VALUE,
+                "maximum": readings.MAX_ABSOLUTE_VALUE,
+            },
+            "description": "Name to value; null is a missing value. NaN and infinity are refused.",
+            "examples": [{"pressure": 4.1, "vibration": 0.02}],
+        },
+        "event_id": _PASSENGER,
+        "traceparent": _PASSENGER,
+    },
+}
+_PAYLOADS: dict[str, Any] = {
+    topics.READINGS.name: {
+        "oneOf": [
+            {"$ref": "#/components/schemas/Reading"},
+            {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Reading"}},
+        ]
+    },
+    topics.READINGS_DLQ.name: {"description": "The refused message's bytes, unchanged."},
+    topics.VERDICTS.name: {"$ref": "#/components/schemas/VerdictBatch"},
+    topics.ALARMS.name: {"$ref": "#/components/schemas/AlarmEvent"},
+    topics.LABELS.name: {"$ref": "#/components/schemas/FaultLabel"},
+    topics.PREDICTOR_STATE.name: {
+        "description": "MessagePack, private to the predictor: a machine's window, its alarm "
+        "counters and the offset they stand at."
+    },
+    topics.MODEL_EVENTS.name: {"$ref": "#/components/schemas/ModelEvent"},
+    topics.DRIFT_EVENTS.name: {"description": "Reserved: no service writes it yet."},
+}
+_STRUCTS = (verdicts.VerdictBatch, AlarmEvent, labels.FaultLabel, events.ModelEvent)
+
+_SETTINGS: tuple[tuple[str, tuple[type[BaseModel], ...]], ...] = (
+    (
+        "Shared by the services",
+        (
+            settings.ServiceSettings,
+            settings.KafkaSettings,
+            settings.DatabaseSettings,
+            settings.RegistrySettings,
+        ),
+    ),
+    ("Gateway", (ingest_settings.GatewaySettings,)),
+    ("Recorder", (ingest_settings.RecorderSettings,)),
+    ("Trainer", (trainer_settings.TrainerSettings,)),
+    ("Predictor", (predictor_settings.PredictorSettings,)),
+)
+
+
+def asyncapi() -> str:
+    """The topics and their messages as an AsyncAPI 3 document, in YAML."""
+    _, schemas = msgspec.json.schema_components(
+        _STRUCTS, ref_template="#/components/schemas/{name}"
+    )
+    channels = {
+        topic.name: {
+            "address": topic.name,
+            "description": f"{topic.about} Key: {topic.key}.",
+            "messages": {"message": {"payload": _PAYLOADS[topic.name]}},
+            "bindings": {
+                "kafka": {
+                    "partitions": topic.partitions,
+                    "topicConfiguration": {
+                        "cleanup.policy": [topic.config["cleanup.policy"]],
+                        **({"retention.ms": topic.retention_ms} if topic.retention_ms else {}),
+                    },
+                }
+            },
+        }
+        for topic in topics.ALL
+    }
+    document = {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Faultline",
+            "version": "1",
+            "description": "The topics that Faultline reads and writes.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "channels": channels,
+        "components": {"schemas": {"Reading": _READING, **schemas}},
+    }
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is PydanticUndefined:
+        return "required"
+    if field.default is None:
+        return "none"
+    return f"`{field.default}`"
+
+
+def settings_page() -> str:
+    """Every setting, with its environment variable, default and meaning, in Markdown."""
+    lines = [
+        "# Settings",
+        "",
+        "Read from the environment when a service starts. `faultline up` sets the addresses by "
+        "itself and passes the rest on. Written by `make docs`.",
+    ]
+    seen: set[str] = set()
+    for title, classes in _SETTINGS:
+        rows = []
+        for cls in classes:
+            prefix = str(cls.model_config.get("env_prefix", ""))
+            for name, field in cls.model_fields.items():
+                if name in seen:
+                    continue
+                seen.add(name)
+                alias = field.validation_alias
+                variable = alias if isinstance(alias, str) else f"{prefix}{name}".upper()
+                rows.append(f"| `{variable}` | {_default(field)} | {field.description} |")
+        lines += ["", f"## {title}", "", "| variable | default | meaning |", "| --- | --- | --- |"]
+        lines += rows
+    return "\n".join([*lines, ""])
+
+
+PAGES = {"asyncapi.yaml": asyncapi, "settings.md": settings_page}
+
+
+def main() -> None:
+    """Write all pages."""
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
