@@ -342,6 +342,36 @@ def test_two_members_share_the_partitions(broker: Broker, topic: Topic, group: s
     assert one.owned.isdisjoint(other.owned)
 
 
+def _poll_until(happened: Callable[[], bool], *consumers: Consumer) -> None:
+    """Poll some members in turn, and no others, until something has happened."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not happened():
+        assert time.monotonic() < deadline, f"did not happen within {DEADLINE_S} s"
+        for consumer in consumers:
+            consumer.poll(0.1, 100)
+
+
+def test_an_assignment_that_came_between_two_polls_is_told_at_the_next(
+    broker: Broker, topic: Topic, group: str
+) -> None:
+    one, other, another = Listener(), Listener(), Listener()
+    first = broker.consumer(group, [topic], one)
+    _poll_until(lambda: "assigned" in one.told, first)
+    second = broker.consumer(group, [topic], other)
+    _share_out(first, one, second, other, 3)
+    third = broker.consumer(group, [topic], another)
+    one.told.clear()
+    _poll_until(lambda: "revoked" in one.told, third, first)
+    # The group waits for the second. What the first gets then comes while it is not polled, and
+    # nobody else is polled when it is.
+    other.told.clear()
+    _poll_until(lambda: "assigned" in other.told, second)
+    _poll_until(lambda: "assigned" in one.told, first)
+    _poll_until(lambda: "assigned" in another.told, third)
+    owned = [listener.owned for listener in (one, other, another)]
+    assert sorted(len(each) for each in owned) == [1, 1, 1]
+
+
 def test_what_a_member_commits_when_it_is_revoked_the_next_owner_does_not_get(
     broker: Broker, topic: Topic, group: str
 ) -> None:

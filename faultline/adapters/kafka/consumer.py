@@ -13,6 +13,7 @@ from kafka.future import Future
 from kafka.structs import OffsetAndMetadata
 
 from faultline.adapters.kafka.connection import REQUEST_TIMEOUT_MS, Connection
+from faultline.adapters.kafka.joining import keep_answered_joins
 from faultline.adapters.kafka.messages import Reachability, flattened, require_topics
 from faultline.errors import Unavailable
 from faultline.ports.broker import Message, Partition, RebalanceListener
@@ -184,6 +185,7 @@ class Consumer:
             metrics_enabled=False,
         )
         try:
+            keep_answered_joins(kafka)
             kafka.subscribe(self._topics, listener=_Rebalances(self._on_gone, self._on_assigned))
             # Without the partitions at hand the first assignment would be empty, and another soon
             # follow.
