@@ -8,7 +8,7 @@ DEMO_FLAGS ?=
 UP_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test lint format docs lock clean
+.PHONY: help setup demo up down status test bench lint format docs lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ status: setup ## Say how every component is
 test: setup ## Run the unit, contract and integration tests (real Kafka, PostgreSQL, MLflow)
 	@$(BIN)/pytest
 
+bench: setup ## Measure the detector on real faults beside its peers (bench/README.md)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable '.[peers]'
+	@$(BIN)/python bench/skab.py --ablation
+	@$(BIN)/python bench/rig.py
+
 lint: setup ## Check style, types and the map's import rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -58,7 +63,7 @@ docs: setup ## Write the reference pages from the code
 	@$(BIN)/python docs/reference.py
 
 lock: setup ## Resolve the dependencies anew into requirements.lock
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --all-extras --generate-hashes \
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --extra dev --generate-hashes \
 	  --no-header --no-annotate --output-file requirements.lock pyproject.toml
 
 clean: ## Stop the stack and remove its state, the virtual environment and the caches

@@ -29,6 +29,8 @@ Score = Callable[[Rows], NDArray[np.float64]]
 TRAINING_QUANTILE = 1 - 0.002
 """The threshold that gives a peer the same share of alarms in training as Faultline's default
 false-alarm rate asks for."""
+ASSUMED_CONTAMINATION = "default 10 %"
+"""Names PyOD's own default threshold: a tenth of the training rows are taken for anomalies."""
 EXPLAINED_VARIANCE = 0.95
 CONFIDENCE = 0.99
 
@@ -65,7 +67,7 @@ def _pyod(make: Callable[[], BaseDetector]) -> Peer:
         return Fitted(
             lambda rows: np.asarray(model.decision_function(scaler.transform(rows))),
             {
-                "default 10 %": float(model.threshold_),
+                ASSUMED_CONTAMINATION: float(model.threshold_),
                 "quantile": float(np.quantile(model.decision_scores_, TRAINING_QUANTILE)),
             },
         )
@@ -140,7 +142,6 @@ PEERS: Mapping[str, Peer] = {
     "PyOD PCA": _pyod(PyodPCA),
     "T2|Q": hotelling_t2_and_q,
     "River HalfSpaceTrees": half_space_trees,
-    "always alarming": always,
 }
 
 

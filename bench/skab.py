@@ -114,12 +114,12 @@ def by_faultline(recording: Recording, config: FitConfig) -> Said:
 
 def by_peers(recording: Recording) -> Said:
     """Judge the rows after training by every peer and each of its thresholds."""
-    from bench.peers import PEERS  # noqa: PLC0415 - the extra `peers` may be absent
+    from bench.peers import PEERS, always  # noqa: PLC0415 - the extra `peers` may be absent
 
     test = recording.rows(slice(TRAINING_ROWS, None))
     scored = np.ones(len(test), dtype=bool)
     outcomes = {}
-    for name, learn in PEERS.items():
+    for name, learn in {**PEERS, "always alarming": always}.items():
         for threshold, bad in learn(recording.values[:TRAINING_ROWS]).bad(test.values).items():
             outcome = under_the_alarm_rule(test.timestamps_ms, bad, scored)
             outcomes[f"{name}, {threshold}" if threshold else name] = outcome

@@ -1,0 +1,304 @@
+"""The hydraulic rig: every labelled fault as an alarm, how late, and the false ones.
+
+Fits on healthy.csv alone, then plays each rig-*.csv as a stream of its own, from an empty window.
+Run `python bench/rig.py --help`; bench/README.md says how to read the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.configuration import add_config_option
+from bench.outcome import Judged, Outcome, judged, under_the_alarm_rule
+from bench.recordings import Mask, Recording, Rows, UnreadableData, data_folder, read_recording
+from bench.table import table
+from faultline.detector import MachineHistory
+from faultline.detector.fit import FitConfig, fit
+
+HEALTHY = "healthy.csv"
+TOP_SENSORS = 3
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+@dataclass(frozen=True)
+class FaultFigures:
+    """What a method made of one labelled fault.
+
+    Attributes
+    ----------
+    delay_s
+        From the fault's first row to the one that opened an alarm; 0 where the alarm of the fault
+        just before was still open, None where no alarm was.
+    carried_from
+        That fault before, if so.
+    bad_share
+        The part of its rows above the threshold.
+    """
+
+    recording: str
+    fault: str
+    delay_s: float | None
+    carried_from: str | None
+    bad_share: float
+
+
+@dataclass(frozen=True)
+class HealthyFigures:
+    """False alarms on healthy rows: how many alarms opened, and the part above the threshold."""
+
+    recording: str
+    rows: int
+    alarms: int
+    bad_share: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures of one method over all recordings."""
+
+    faults: tuple[FaultFigures, ...]
+    healthy: tuple[HealthyFigures, ...]
+
+
+def read(folder: Path) -> tuple[Recording, list[Recording]]:
+    """Read the healthy history and the streams.
+
+    Raises
+    ------
+    UnreadableData
+        When either is absent.
+    """
+    paths = sorted(folder.glob("rig-*.csv"))
+    if not (folder / HEALTHY).is_file() or not paths:
+        raise UnreadableData(f"{folder} has no {HEALTHY} or no rig-*.csv; give the rig's folder")
+    healthy, *streams = (
+        read_recording(
+            path, delimiter=",", label_column="fault", unlabelled="", ignored=frozenset()
+        )
+        for path in (folder / HEALTHY, *paths)
+    )
+    return healthy, streams
+
+
+def fault_spans(fault: NDArray[np.str_]) -> list[tuple[str, int, int]]:
+    """Find the runs of one label: its name, its first row, and the first row after it."""
+    starts = [0, *(np.flatnonzero(fault[1:] != fault[:-1]) + 1).tolist()]
+    ends = [*starts[1:], len(fault)]
+    return [
+        (str(fault[start]), start, end)
+        for start, end in zip(starts, ends, strict=True)
+        if fault[start]
+    ]
+
+
+def fault_figures(recording: Recording, outcome: Outcome) -> list[FaultFigures]:
+    """Measure each labelled fault of a recording.
+
+    An alarm counts for a fault when it opens inside it, or when it opened in a fault before, with
+    no healthy row since, and is still open. One that opened on a healthy row never counts.
+    """
+    found = []
+    for fault, start, end in fault_spans(recording.fault):
+        carried_from = carried(recording, outcome, start)
+        inside = [row for row in outcome.opened if start <= row < end]
+        delay_s = None
+        if carried_from is not None:
+            delay_s = 0.0
+        elif inside:
+            times = recording.timestamps_ms
+            delay_s = float(times[inside[0]] - times[start]) / 1_000
+        bad_share = float(outcome.bad[start:end].mean())
+        found.append(FaultFigures(recording.name, fault, delay_s, carried_from, bad_share))
+    return found
+
+
+def carried(recording: Recording, outcome: Outcome, start: int) -> str | None:
+    """Name the fault that opened the alarm which is open as the next fault starts."""
+    before = [row for row in outcome.opened if row < start]
+    if not (before and outcome.alarm[start - 1] and outcome.alarm[start]):
+        return None
+    since = recording.fault[before[-1] : start]
+    return str(since[0]) if (since != "").all() else None
+
+
+def healthy_rows(fault: NDArray[np.str_], window_rows: int) -> Mask:
+    """Mark the healthy rows, but not those whose window still holds a row of a fault before."""
+    healthy = np.asarray(fault == "")
+    for _, _, end in fault_spans(fault):
+        healthy[end : end + window_rows] = False
+    return healthy
+
+
+def healthy_figures(recording: Recording, outcome: Outcome, window_rows: int) -> HealthyFigures:
+    """Count what is false on a recording's healthy rows."""
+    healthy = healthy_rows(recording.fault, window_rows)
+    return HealthyFigures(
+        recording=recording.name,
+        rows=int(healthy.sum()),
+        alarms=sum(bool(healthy[row]) for row in outcome.opened),
+        bad_share=float(outcome.bad[healthy].mean()) if healthy.any() else 0.0,
+    )
+
+
+def report(streams: Sequence[Recording], outcomes: Sequence[Outcome], window_rows: int) -> Report:
+    """Measure one method, given its outcome on each stream."""
+    pairs = list(zip(streams, outcomes, strict=True))
+    return Report(
+        faults=tuple(found for pair in pairs for found in fault_figures(*pair)),
+        healthy=tuple(healthy_figures(*pair, window_rows) for pair in pairs),
+    )
+
+
+def peer_reports(
+    history: Recording, streams: Sequence[Recording], window_rows: int
+) -> Iterator[tuple[str, Report]]:
+    """Measure every peer on raw rows and on the means of the window that Faultline chose."""
+    from bench.peers import ASSUMED_CONTAMINATION, PEERS  # noqa: PLC0415 - the extra may be absent
+
+    for view, rows in (("rows", 1), ("window means", window_rows)):
+        train, *tests = (running_means(part.values, rows) for part in (history, *streams))
+        for name, learn in PEERS.items():
+            fitted = learn(train)
+            bad = [fitted.bad(test) for test in tests]
+            for threshold in fitted.thresholds:
+                if threshold == ASSUMED_CONTAMINATION:
+                    continue
+                outcomes = [
+                    _aligned(stream, of_it[threshold])
+                    for stream, of_it in zip(streams, bad, strict=True)
+                ]
+                yield f"{name}, {threshold}, {view}", report(streams, outcomes, window_rows)
+
+
+def running_means(values: Rows, window_rows: int) -> Rows:
+    """Average every whole window of consecutive rows: shape (n, d) to (n - window_rows + 1, d)."""
+    windows = np.lib.stride_tricks.sliding_window_view(values, window_rows, axis=0)
+    means: Rows = windows.mean(axis=-1)
+    return means
+
+
+def _aligned(stream: Recording, bad: Mask) -> Outcome:
+    """The rows before the first whole window have no score."""
+    unscored = len(stream) - len(bad)
+    scored = np.arange(len(stream)) >= unscored
+    padded = np.concatenate((np.zeros(unscored, dtype=bool), bad))
+    return under_the_alarm_rule(stream.timestamps_ms, padded, scored)
+
+
+@dataclass(frozen=True)
+class FaultDetail:
+    """What Faultline says in one fault: quantiles of its score, and the sensors it names most."""
+
+    recording: str
+    fault: str
+    score_quantiles: tuple[float, ...]
+    top_sensors: tuple[str, ...]
+
+
+def fault_details(recording: Recording, said: Judged) -> list[FaultDetail]:
+    """Describe each labelled fault, or the healthy rows of a recording that has none."""
+    spans = fault_spans(recording.fault) or [("(healthy)", 0, len(recording))]
+    details = []
+    for fault, start, end in spans:
+        score = said.score[start:end]
+        named = Counter(
+            said.top_sensors[row][0]
+            for row in range(start, end)
+            if said.outcome.bad[row] and said.top_sensors[row]
+        )
+        quantiles = np.quantile(score[np.isfinite(score)], QUANTILES).tolist()
+        sensors = tuple(name for name, _ in named.most_common(TOP_SENSORS))
+        details.append(FaultDetail(recording.name, fault, tuple(quantiles), sensors))
+    return details
+
+
+def print_faults(reports: Mapping[str, Report]) -> None:
+    """Print when each method raised the alarm in each fault, and the part above the threshold."""
+    first = next(iter(reports.values()))
+    lines = [[name, *map(_fault_cell, found.faults)] for name, found in reports.items()]
+    print(table(["alarm after, rows above", *(f.fault for f in first.faults)], lines), end="\n\n")
+
+
+def _fault_cell(found: FaultFigures) -> str:
+    share = f"{100 * found.bad_share:.1f} %"
+    if found.delay_s is None:
+        return f"missed, {share}"
+    return f"{'carried on' if found.carried_from else f'{found.delay_s:.0f} s'}, {share}"
+
+
+def print_healthy(reports: Mapping[str, Report]) -> None:
+    """Print the false alarms and the false part of the healthy rows of each stream."""
+    first = next(iter(reports.values()))
+    lines = [
+        [
+            name,
+            *(f"{healthy.alarms}, {100 * healthy.bad_share:.2f} %" for healthy in found.healthy),
+            str(sum(healthy.alarms for healthy in found.healthy)),
+        ]
+        for name, found in reports.items()
+    ]
+    names = [f"{healthy.recording} ({healthy.rows})" for healthy in first.healthy]
+    print(table(["false alarms, rows above", *names, "alarms"], lines), end="\n\n")
+
+
+def print_details(details: Sequence[FaultDetail]) -> None:
+    """Print what Faultline's score was in each fault and which sensors it named."""
+    header = ["Faultline in", *(f"score {100 * q:.0f} %" for q in QUANTILES), "names first"]
+    lines = [
+        [
+            f"{detail.recording}: {detail.fault}",
+            *(f"{quantile:.2f}" for quantile in detail.score_quantiles),
+            ", ".join(detail.top_sensors) or "none",
+        ]
+        for detail in details
+    ]
+    print(table(header, lines), end="\n\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("path", nargs="?", type=Path, default=data_folder("hydraulic"))
+    parser.add_argument("--no-peers", action="store_true", help="measure Faultline alone")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    add_config_option(parser)
+    options = parser.parse_args(arguments)
+
+    history, streams = read(options.path)
+    learnt = fit(
+        history.sensors,
+        [MachineHistory(history.name, history.timestamps_ms, history.values)],
+        FitConfig(**dict(options.config)),
+    )
+    window_rows = learnt.detector.window_rows
+    said = [judged(learnt.detector, stream) for stream in streams]
+    reports = {"Faultline": report(streams, [of_it.outcome for of_it in said], window_rows)}
+    if not options.no_peers:
+        reports |= peer_reports(history, streams, window_rows)
+    details = [
+        detail
+        for stream, of_it in zip(streams, said, strict=True)
+        for detail in fault_details(stream, of_it)
+    ]
+    print(f"window: {learnt.window_reason}; clusters: {learnt.k_reason}\n")
+    print_faults(reports)
+    print_healthy(reports)
+    print_details(details)
+    if options.json is not None:
+        figures = {
+            "methods": {name: asdict(found) for name, found in reports.items()},
+            "details": [asdict(detail) for detail in details],
+        }
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
