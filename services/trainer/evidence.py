@@ -13,14 +13,16 @@ import msgspec
 
 from faultline.bundle import golden_batch, write_bundle
 from faultline.detector import MachineHistory
+from faultline.detector.evaluation import NotEvaluated
 from faultline.detector.fit import Fit
 from faultline.events import model_name
 from faultline.readings import format_timestamp
 from faultline.rows import take
 from services.trainer.dataset import Dataset
+from services.trainer.evaluation import Evaluation
 from services.trainer.gate import GateReport
 
-Draw = Callable[[Path, Fit], None]
+Draw = Callable[[Path, Fit, Evaluation], None]
 
 
 class Trained(NamedTuple):
@@ -29,6 +31,7 @@ class Trained(NamedTuple):
     dataset: Dataset
     fit: Fit
     gate: GateReport
+    evaluation: Evaluation
 
     @property
     def silhouette(self) -> float | None:
@@ -49,8 +52,8 @@ def write_evidence(
     Parameters
     ----------
     folder
-        Empty; gets ``model/``, ``plots/``, ``cluster_profiles.json``, ``gate.json`` and
-        ``dataset.json``.
+        Empty; gets ``model/``, ``plots/``, ``cluster_profiles.json``, ``gate.json``,
+        ``injected_faults.json`` and ``dataset.json``.
     draw
         Draws the plots into a folder.
     lineage
@@ -58,14 +61,20 @@ def write_evidence(
     created_ms
         Milliseconds since the epoch.
     """
-    dataset, fit, gate = trained
+    dataset, fit, gate, evaluation = trained
     plots = folder / "plots"
     plots.mkdir(parents=True)
-    draw(plots, fit)
+    draw(plots, fit, evaluation)
     _write(folder / "cluster_profiles.json", fit.profiles)
     _write(
         folder / "gate.json",
         {"passed": gate.passed, "reason": gate.reason, "checks": gate.checks},
+    )
+    _write(
+        folder / "injected_faults.json",
+        {"not_evaluated": evaluation.reason}
+        if isinstance(evaluation, NotEvaluated)
+        else evaluation.as_dict(),
     )
     _write(folder / "dataset.json", _described(trained))
     golden = golden_batch(fit.detector, _most_scored(dataset, fit))
@@ -100,7 +109,7 @@ def _most_scored(dataset: Dataset, fit: Fit) -> MachineHistory:
 
 
 def _described(trained: Trained) -> dict[str, Any]:
-    dataset, fit, _ = trained
+    dataset, fit = trained.dataset, trained.fit
     return {
         "machine_type": dataset.machine_type,
         "data_version": dataset.data_version,

@@ -10,7 +10,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from faultline.detector.evaluation import STRENGTHS, InjectionReport
 from faultline.detector.fit import Candidate, ClusterProfile, Fit, Timeline
+from services.trainer.evaluation import Evaluation
 
 _DPI = 110
 _MAX_TIMELINES = 12
@@ -19,11 +21,13 @@ _MAX_SENSORS = 40
 _MAX_SHOWN_SCORE = 10.0
 
 
-def draw_plots(folder: Path, fit: Fit) -> None:
-    """Draw all plots of a fit as PNG files into a folder."""
+def draw_plots(folder: Path, fit: Fit, evaluation: Evaluation) -> None:
+    """Draw all plots of a fit as PNG files into a folder; without an evaluation, none of it."""
     draw_silhouettes(folder / "silhouette_by_k.png", fit.candidates, fit.k, fit.silhouette_rows)
     draw_timelines(folder / "score_timeline.png", fit.timelines)
     draw_profiles(folder / "cluster_profiles.png", fit.profiles, fit.detector.sensors)
+    if isinstance(evaluation, InjectionReport):
+        draw_recall(folder / "injected_recall.png", evaluation)
 
 
 def draw_silhouettes(
@@ -96,6 +100,36 @@ def draw_profiles(path: Path, profiles: Sequence[ClusterProfile], sensors: Seque
     left_out = len(sensors) - len(shown)
     axes.set_title(
         "Cluster profiles" + (f"; {left_out} more sensors are not shown" if left_out else "")
+    )
+    _save(figure, path)
+
+
+def draw_recall(path: Path, report: InjectionReport) -> None:
+    """Draw the part of the injected faults that was found, by kind and strength."""
+    columns = (*STRENGTHS, None)
+    kinds = [result.kind for result in report.by_kind]
+    recall = np.full((len(kinds), len(columns)), np.nan)
+    for result in report.by_strength:
+        if result.recall is not None:
+            recall[kinds.index(result.kind), columns.index(result.strength)] = result.recall
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(recall, cmap="YlGn", vmin=0, vmax=1, aspect="auto")
+    for row, column in np.argwhere(np.isfinite(recall)).tolist():
+        found = recall[row, column]
+        axes.text(
+            column, row, f"{found:.0%}", ha="center", va="center", color="w" if found > 0.6 else "k"
+        )
+    axes.set_xticks(
+        range(len(columns)),
+        [*(f"{strength:g}" for strength in STRENGTHS), "has no\nstrength"],
+    )
+    axes.set_yticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds])
+    axes.set_xlabel("strength, in standard deviations of the sensor's single rows")
+    figure.colorbar(image, ax=axes, label="part found")
+    axes.set_title(
+        f"Injected faults found; {report.false_alarms} false alarms in "
+        f"{report.machine_days:.3g} machine-days"
     )
     _save(figure, path)
 

@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 from faultline import __version__
 from faultline.detector.config import FitConfig
+from faultline.detector.evaluation import InjectionReport, NotEvaluated
 from faultline.ports.jobs import TrainingJob
 from faultline.ports.registry import Metric
 from faultline.readings import format_timestamp
+from services.trainer.evaluation import Evaluation
 from services.trainer.evidence import Trained
 
 JOB_TAG = "job_id"
@@ -53,7 +55,7 @@ def run_name(circumstances: Circumstances) -> str:
 
 def params(trained: Trained, config: FitConfig) -> dict[str, str]:
     """What the run was made with, the defaults too."""
-    dataset, fit, _ = trained
+    dataset, fit = trained.dataset, trained.fit
     chosen = {
         **{f"fit_{name}": value for name, value in asdict(config).items()},
         "k": fit.k,
@@ -71,7 +73,7 @@ def params(trained: Trained, config: FitConfig) -> dict[str, str]:
 
 def metrics(trained: Trained) -> list[Metric]:
     """The numbers that it came to. Those of the candidates have k as their step."""
-    dataset, fit, gate = trained
+    dataset, fit, gate, evaluation = trained
     found = [
         Metric("held_out_alarm_rate", fit.held_out_alarm_rate),
         Metric("boundary", fit.detector.boundary),
@@ -97,7 +99,27 @@ def metrics(trained: Trained) -> list[Metric]:
             Metric("candidate_smallest_share", candidate.smallest_share, candidate.k),
             Metric("candidate_inertia", candidate.inertia, candidate.k),
         ]
+    if isinstance(evaluation, InjectionReport):
+        found += _injected(evaluation)
     return found
+
+
+def _injected(report: InjectionReport) -> list[Metric]:
+    """What the injected faults came to; a figure that is undefined is left out."""
+    figures: dict[str, float | None] = {
+        "injected_recall": report.recall,
+        "false_alarms_per_machine_day": report.false_alarms_per_machine_day,
+        "false_alarms": report.false_alarms,
+        "false_alarm_share": report.alarm_share,
+        "evaluated_machine_days": report.machine_days,
+        "evaluation_s": report.seconds,
+        "evaluation_fit_s": report.fit_seconds,
+    }
+    for result in report.by_kind:
+        figures[f"injected_recall_{result.kind}"] = result.recall
+        figures[f"injected_delay_s_{result.kind}"] = result.delay_s
+        figures[f"injected_attribution_{result.kind}"] = result.attribution
+    return [Metric(name, value) for name, value in figures.items() if value is not None]
 
 
 def lineage(trained: Trained, circumstances: Circumstances) -> dict[str, str]:
@@ -130,8 +152,9 @@ def version_tags(
     """What a version says of itself.
 
     ``silhouette`` is exactly as computed, or ``undefined`` when there is one cluster.
+    ``injected_recall`` and ``false_alarms_per_machine_day`` are, or ``not evaluated``.
     """
-    dataset, fit, gate = trained
+    dataset, fit, gate, evaluation = trained
     return {
         **lineage(trained, circumstances),
         "silhouette": "undefined" if trained.silhouette is None else repr(trained.silhouette),
@@ -143,15 +166,37 @@ def version_tags(
         "held_out_alarm_rate": repr(fit.held_out_alarm_rate),
         "rows": str(dataset.rows),
         "machines": str(len(dataset.histories)),
+        **_headline(evaluation),
         GATE_TAG: PASSED if gate.passed else REFUSED,
         GATE_REASON_TAG: gate.reason[:_LONGEST_TAG],
         SUM_TAG: bundle_sha256,
     }
 
 
+def _headline(evaluation: Evaluation) -> dict[str, str]:
+    if isinstance(evaluation, NotEvaluated):
+        return {
+            "injected_recall": "not evaluated",
+            "false_alarms_per_machine_day": "not evaluated",
+            "false_alarms_basis": evaluation.reason[:_LONGEST_TAG],
+        }
+    return {
+        "injected_recall": "undefined" if evaluation.recall is None else repr(evaluation.recall),
+        "false_alarms_per_machine_day": repr(evaluation.false_alarms_per_machine_day),
+        "false_alarms_basis": _basis(evaluation),
+    }
+
+
+def _basis(report: InjectionReport) -> str:
+    return (
+        f"{'extrapolated from' if report.is_extrapolated else 'measured:'} "
+        f"{report.false_alarms} in {report.machine_days:.3g} machine-days"
+    )
+
+
 def description(trained: Trained) -> str:
     """What a person should know who sees the version in a list."""
-    dataset, fit, gate = trained
+    dataset, fit, gate, evaluation = trained
     if trained.silhouette is None:
         clusters = "one cluster (its silhouette is undefined)"
     else:
@@ -178,9 +223,29 @@ def description(trained: Trained) -> str:
         f"{fit.held_out_alarm_rate:.2%} lie above it, which is the rate of alarms to expect on "
         "readings as mixed as these. The gate looks at the ordinary ones, without the worst fifth "
         "of the blocks.",
+        _evaluated(evaluation),
         f"Gate: {PASSED if gate.passed else REFUSED} ({gate.reason}).",
     ]
     return "\n\n".join(sentences)
+
+
+def _evaluated(evaluation: Evaluation) -> str:
+    if isinstance(evaluation, NotEvaluated):
+        return f"Not measured by injected faults: {evaluation.reason}."
+    kinds = ", ".join(
+        f"{result.kind.replace('_', ' ')} {result.recall:.0%}"
+        for result in evaluation.by_kind
+        if result.recall is not None
+    )
+    if evaluation.recall is None:
+        recall = "no part that could be told (none changed a value), "
+    else:
+        recall = f"{evaluation.recall:.0%} on average ({kinds}), "
+    return (
+        f"Of faults injected into the held-out end of the history it found {recall}at the price of "
+        f"{evaluation.false_alarms_per_machine_day:.3g} false alarms per machine-day "
+        f"({_basis(evaluation)}). Measured on a detector that was fitted without that end."
+    )
 
 
 def _names(names: Sequence[str]) -> str:

@@ -49,6 +49,11 @@ class TrainerSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Registry
         description="Readings that one training may hold in memory; a job with more fails and "
         "says to choose a shorter range.",
     )
+    trainer_evaluate_faults: bool = Field(
+        True,
+        description="Whether every version is measured by faults injected into held-out readings. "
+        "It takes about as long as the fit once more.",
+    )
     trainer_git_commit: str | None = Field(
         None,
         description="Commit of the code, kept with every version; read from the source tree when "

@@ -25,6 +25,7 @@ from faultline.ports.stores import FleetStore
 from services.trainer import record
 from services.trainer.announcer import Announcer
 from services.trainer.dataset import read_dataset
+from services.trainer.evaluation import SKIPPED, Evaluation, evaluate_faults
 from services.trainer.evidence import Draw, Trained, write_evidence
 from services.trainer.gate import BlockRate, GateLimits, judge
 from services.trainer.hyperparameters import fit_config
@@ -64,6 +65,8 @@ class Rules:
         time, up to 32 times.
     git_commit
         Of the code; None when it is not known.
+    evaluate_faults
+        Whether every version is measured by injected faults, which takes a second fit.
     """
 
     limits: GateLimits
@@ -71,6 +74,7 @@ class Rules:
     threads: int
     retry_s: float
     git_commit: str | None
+    evaluate_faults: bool
 
 
 class Training:
@@ -193,7 +197,12 @@ class Training:
             blocks=[BlockRate(one.windows, one.alarm_rate) for one in fitted.held_out_blocks],
             limits=self._rules.limits,
         )
-        return Trained(dataset, fitted, gate), config
+        evaluation: Evaluation = SKIPPED
+        if self._rules.evaluate_faults:
+            holding.tell("measuring by injected faults")
+            with threadpool_limits(limits=self._rules.threads):
+                evaluation = evaluate_faults(dataset, config)
+        return Trained(dataset, fitted, gate, evaluation), config
 
     def _finish(self, job: TrainingJob, version: ModelVersion, holding: Holding) -> JobResult:
         """Decide by what the version itself says, so that it comes out the same when repeated."""

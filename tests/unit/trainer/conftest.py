@@ -118,6 +118,8 @@ class World:
                     "trainer_git_commit": "c" * 40,
                     "trainer_niceness": 0,
                     "trainer_retry_s": 0.01,
+                    # Another fit for every training, and the same every time.
+                    "trainer_evaluate_faults": False,
                     **self.settings,
                 }
             ),
@@ -133,7 +135,7 @@ class World:
                 stream=lambda: self.stream_trouble,
             ),
             # Half of a training's time, and the same every time.
-            draw=lambda folder, _: (folder / "drawn.png").touch(),
+            draw=lambda folder, *_: (folder / "drawn.png").touch(),
         )
 
     def store_rows(

@@ -91,11 +91,91 @@ def test_a_run_has_its_evidence(world: Any) -> None:
         "plots/drawn.png",
         "cluster_profiles.json",
         "gate.json",
+        "injected_faults.json",
         "dataset.json",
     }
     dataset = msgspec.json.decode(logged.files["dataset.json"])
     assert [one["rows"] for one in dataset["machines"]] == [300, 300]
     assert msgspec.json.decode(logged.files["gate.json"])["passed"] is True
+
+
+@pytest.fixture
+def evaluating(make_world: Callable[..., Any]) -> Any:
+    world = make_world(trainer_evaluate_faults=True)
+    world.store_history()
+    return world
+
+
+def test_a_version_says_what_it_finds_of_injected_faults(evaluating: Any) -> None:
+    evaluating.train()
+    tags = evaluating.registry.version(NAME, "1").tags
+    metrics = {one.key: one.value for one in evaluating.runs.popitem()[1].run.metrics}
+    assert 0.2 < float(tags["injected_recall"]) == metrics["injected_recall"] < 1
+    price = float(tags["false_alarms_per_machine_day"])
+    assert price == metrics["false_alarms_per_machine_day"]
+    assert tags["false_alarms_basis"].startswith("extrapolated from ")
+    assert tags["false_alarms_basis"].endswith(" machine-days")
+    assert metrics["false_alarms"] / metrics["evaluated_machine_days"] == pytest.approx(price)
+    assert 0 < metrics["evaluation_fit_s"] < metrics["evaluation_s"]
+
+
+def test_a_run_has_recall_and_delay_of_every_kind_of_fault(evaluating: Any) -> None:
+    evaluating.train()
+    metrics = {one.key: one.value for one in evaluating.runs.popitem()[1].run.metrics}
+    recalls = {
+        kind: metrics[f"injected_recall_{kind}"]
+        for kind in ("spike", "stuck", "offset", "drift", "noise", "dropout", "broken_correlation")
+    }
+    assert metrics["injected_recall"] == pytest.approx(np.mean(list(recalls.values())))
+    assert recalls["offset"] > 0.4
+    for kind, recall in recalls.items():
+        assert (f"injected_delay_s_{kind}" in metrics) == (recall > 0)
+    assert metrics["injected_delay_s_offset"] > 0
+    assert metrics["injected_attribution_offset"] > 0.9
+    assert all(math.isfinite(value) for value in metrics.values())
+
+
+def test_the_table_of_injected_faults_is_kept(evaluating: Any) -> None:
+    evaluating.train()
+    logged = evaluating.runs.popitem()[1]
+    table = msgspec.json.decode(logged.files["injected_faults.json"])
+    offsets = {
+        one["strength"]: one["recall"] for one in table["by_strength"] if one["kind"] == "offset"
+    }
+    assert offsets[1.0] < offsets[8.0]
+    assert table["held_out_rows"] == 120
+    assert table["false_alarms_per_machine_day_is_extrapolated"] is True
+
+
+def test_a_description_tells_of_injected_faults(evaluating: Any) -> None:
+    evaluating.train()
+    text = evaluating.registry.version(NAME, "1").description
+    assert "Of faults injected into the held-out end of the history it found " in text
+    assert "dropout 100%" in text
+    assert "false alarms per machine-day (extrapolated from " in text
+
+
+def test_a_history_too_short_to_hold_out_is_said_and_trained(
+    make_world: Callable[..., Any],
+) -> None:
+    world = make_world(trainer_evaluate_faults=True)
+    world.store_history(machines=1, rows=120)
+    assert world.train().state is JobState.SUCCEEDED
+    version = world.registry.version(NAME, "1")
+    assert version.tags["injected_recall"] == "not evaluated"
+    assert version.tags["false_alarms_per_machine_day"] == "not evaluated"
+    assert "too short" in version.tags["false_alarms_basis"]
+    assert "Not measured by injected faults: the history is too short" in version.description
+    logged = world.runs.popitem()[1]
+    assert "too short" in msgspec.json.decode(logged.files["injected_faults.json"])["not_evaluated"]
+    assert not [one.key for one in logged.run.metrics if one.key.startswith("injected")]
+
+
+def test_the_evaluation_can_be_switched_off(world: Any) -> None:
+    world.train()
+    version = world.registry.version(NAME, "1")
+    assert version.tags["injected_recall"] == "not evaluated"
+    assert "switched off by the trainer's settings" in version.description
 
 
 def test_the_bundle_scores_ordinary_rows_low_and_others_high(world: Any, tmp_path: Path) -> None:
@@ -464,7 +544,8 @@ def test_a_stopping_service_leaves_the_job_to_its_lease_when_it_cannot_give_it_b
     assert world.work_until_done(job).state is JobState.SUCCEEDED
 
 
-def test_progress_is_told_in_words(world: Any) -> None:
+def test_progress_is_told_in_words(evaluating: Any) -> None:
+    world = evaluating
     told: list[str] = []
     renew = world.queue.port.renew
 
@@ -478,6 +559,7 @@ def test_progress_is_told_in_words(world: Any) -> None:
         "looking for what was done before",
         "reading the history",
         "fitting to 600 readings of 2 machines, 3 sensors",
+        "measuring by injected faults",
         "writing the bundle and the plots",
         "logging the run",
         "registering the version",
