@@ -256,22 +256,18 @@ def _trials(detector: Detector, rule: AlarmRule, place: _Place) -> Iterator[Tria
                 continue
             scores = _score(detector, times, faulty)
             alarm = _first(_openings(rule.is_open(scores.score)) & quiet, start)
-            said = _first(_ill(scores, place.column) & well, start)
-            found = min(
-                (
-                    row
-                    for row in (alarm, said if kind in _HEALTH_COUNTS else None)
-                    if row is not None
-                ),
-                default=None,
-            )
-            yield Trial(
-                kind,
-                strength,
-                None if found is None else found - start,
-                None if found is None else int(times[found] - times[start]),
-                None if alarm is None else _blames(detector, scores, alarm, place.column),
-            )
+            said = None
+            if kind in _HEALTH_COUNTS:
+                said = _first(_ill(scores, place.column) & well, start)
+            if said is not None and (alarm is None or said <= alarm):
+                found, named = said, True
+            elif alarm is not None:
+                found, named = alarm, _blames(detector, scores, alarm, place.column)
+            else:
+                yield Trial(kind, strength, None, None, None)
+                continue
+            delay_ms = int(times[found] - times[start])
+            yield Trial(kind, strength, found - start, delay_ms, named)
 
 
 def _ill(scores: Scores, column: int) -> NDArray[np.bool_]:

@@ -23,7 +23,7 @@ class Trial(NamedTuple):
     delay_rows, delay_ms
         From its first row to the row it was found at; None when it was not found.
     named
-        Whether the alarm that opened first blames the faulty sensor; None without an alarm.
+        Whether the finding names the faulty sensor; None when it was not found.
     """
 
     kind: FaultKind
@@ -52,8 +52,8 @@ class FaultResult:
     delay_rows, delay_s
         Median, of the faults found, from the first faulty row to the finding; 0 is that row.
     attribution
-        The part of those found by an alarm whose largest contribution, at the opening, was the
-        faulty sensor. None when no alarm found any.
+        The part of those found that named the faulty sensor: its health does, and an alarm does
+        when the sensor has the largest contribution at the opening. None when none was found.
     """
 
     kind: str

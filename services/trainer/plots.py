@@ -129,7 +129,7 @@ def draw_recall(path: Path, report: InjectionReport) -> None:
     figure.colorbar(image, ax=axes, label="part found")
     axes.set_title(
         f"Injected faults found; {report.false_alarms} false alarms in "
-        f"{report.machine_days:.3g} machine-days"
+        f"{report.machine_days:.2g} machine-days"
     )
     _save(figure, path)
 

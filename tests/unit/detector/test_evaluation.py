@@ -87,7 +87,7 @@ def test_what_is_stronger_is_found_sooner(report: InjectionReport) -> None:
 def test_a_dropout_is_found_by_the_sensors_health_at_once(report: InjectionReport) -> None:
     dropout = result(report, "dropout")
 
-    assert (dropout.recall, dropout.delay_rows) == (1.0, 0.0)
+    assert (dropout.recall, dropout.delay_rows, dropout.attribution) == (1.0, 0.0, 1.0)
 
 
 def test_every_kind_and_strength_is_tried_equally_often(report: InjectionReport) -> None:
