@@ -21,6 +21,9 @@ COMMANDS: tuple[LazyCommand, ...] = (
     ),
     LazyCommand("simulate", "faultline.cli.simulate:simulate", "Stream a synthetic fleet."),
     LazyCommand("replay", "faultline.cli.replay:replay", "Send CSV files as readings."),
+    LazyCommand("fit", "faultline.cli.fit:command", "Learn from CSV or Parquet; no server needed."),
+    LazyCommand("score", "faultline.cli.score:score", "Score a file with such a model."),
+    LazyCommand("explain", "faultline.cli.explain:explain", "Say why one of its rows is unusual."),
     LazyCommand("train", "faultline.cli.models:train", "Train a version of a machine type."),
     LazyCommand("promote", "faultline.cli.models:promote", "Make a version the Production one."),
     LazyCommand(

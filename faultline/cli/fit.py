@@ -1,0 +1,124 @@
+"""`faultline fit`: learns what is normal from files and writes a model."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from faultline.cli import offline
+from faultline.cli.offline import (
+    JsonOption,
+    MachineColumnOption,
+    TimestampColumnOption,
+    TimestampUnit,
+    TimestampUnitOption,
+)
+from faultline.cli.options import checked
+from faultline.events import model_name
+from faultline.readings import DEFAULT_MACHINE_TYPE, make_reading
+
+if TYPE_CHECKING:
+    from faultline.detector.config import FitConfig
+
+
+def fit(  # noqa: PLR0917 - Typer reads options from the signature
+    inputs: Annotated[
+        list[Path],
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="Rows of normal running: CSV (separated by comma, semicolon or tab; also gzip) or "
+            "Parquet. Repeat for several.",
+        ),
+    ],
+    model: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the model; made if it is not there.")
+    ],
+    timestamp_column: TimestampColumnOption = "timestamp",
+    timestamp_unit: TimestampUnitOption = TimestampUnit.AUTO,
+    machine_column: MachineColumnOption = None,
+    machine_type: Annotated[
+        str,
+        typer.Option(
+            metavar="TYPE", help="What kind of machine it is; the model is faultline-TYPE."
+        ),
+    ] = DEFAULT_MACHINE_TYPE,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="No sensor; repeat for several, or use commas."),
+    ] = None,
+    false_alarm_rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            show_default="0.002",
+            help="The part of ordinary rows that may score above the boundary. Lower: fewer false "
+            "alarms, and faults must be larger to be seen.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="The same rows and seed give the same model.")
+    ] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the model that is in DIR.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn what is normal from files, and write a model to score with.
+
+    A file has one row per instant: a column with the time, and a column of
+    numbers per sensor. Columns of text and sensors that never change are left
+    out, and it is said which. Give rows of normal running only: what is learnt
+    as normal will not alarm.
+
+    Several files are stretches of one machine, unless --machine-column names
+    the machine of each row.
+
+    Example:
+    faultline fit --input january.csv february.csv --model pump-model
+    faultline score --model pump-model --input today.csv --output scores.csv
+    faultline explain --model pump-model --input today.csv --at 2026-11-21T08:00Z
+    """
+    from faultline.offline import summary  # noqa: PLC0415 - a quick --help
+    from faultline.offline.histories import join  # noqa: PLC0415
+    from faultline.offline.reading import read_table  # noqa: PLC0415
+    from faultline.offline.table import Layout  # noqa: PLC0415
+    from faultline.offline.training import learn, require_free, save  # noqa: PLC0415
+
+    config = _config(seed=seed, false_alarm_rate=false_alarm_rate)
+    checked(lambda text: make_reading("m", 0, {"s": 0.0}, text), machine_type, "--machine-type")
+    require_free(model, overwrite)
+    layout = Layout(timestamp_column, timestamp_unit.value, machine_column, offline.names(ignore))
+    learnt = learn(join([read_table(path, layout) for path in inputs], offline.MACHINE), config)
+    total = save(
+        learnt,
+        model,
+        machine_type=machine_type,
+        inputs=inputs,
+        created_ms=time.time_ns() // 1_000_000,
+    )
+    found = summary.blocks(learnt)
+    name = model_name(machine_type)
+    if as_json:
+        told = {"name": name, "folder": str(model), "machine_type": machine_type, "sha256": total}
+        offline.print_json({"model": told, **{block.key: block.content for block in found}})
+    else:
+        typer.echo(f"{name} is in {model}")
+        typer.echo(summary.as_text(found))
+
+
+def _config(**settings: Any) -> FitConfig:
+    """The settings that were given; what is wrong with one becomes the command's usage error."""
+    from faultline.detector.config import FitConfig  # noqa: PLC0415 - a quick --help
+
+    try:
+        return FitConfig(**{name: value for name, value in settings.items() if value is not None})
+    except ValueError as error:
+        option = str(error).partition(" ")[0].replace("_", "-")
+        raise typer.BadParameter(str(error), param_hint=f"--{option}") from error
+
+
+command = offline.command("fit", fit)

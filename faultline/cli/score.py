@@ -1,0 +1,169 @@
+"""`faultline score`: judges the rows of a file as the stream would."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from faultline.cli import offline
+from faultline.cli.offline import (
+    JsonOption,
+    MachineColumnOption,
+    ModelOption,
+    RegistryOption,
+    TimestampColumnOption,
+    TimestampUnit,
+    TimestampUnitOption,
+)
+from faultline.cli.progress import progress_bar
+from faultline.readings import format_timestamp
+
+if TYPE_CHECKING:
+    from faultline.alarms import Alarm
+    from faultline.offline.models import Loaded
+    from faultline.offline.scoring import Scored
+    from faultline.offline.table import Table
+
+_TOLD_ALARMS = 20
+
+
+def score(  # noqa: PLR0917 - Typer reads options from the signature
+    model: ModelOption,
+    input_file: Annotated[
+        Path,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="CSV (separated by comma, semicolon or tab; also gzip) or Parquet.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="Where the scores go, as CSV.")],
+    timestamp_column: TimestampColumnOption = "timestamp",
+    timestamp_unit: TimestampUnitOption = TimestampUnit.AUTO,
+    machine_column: MachineColumnOption = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw score, boundary, alarms and the top sensors as PNG; of several machines, "
+            "the one with the highest score.",
+        ),
+    ] = None,
+    registry: RegistryOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a file: one line for each of its rows, in the same order.
+
+    A score of 1 is the boundary of what is normal, higher is worse. An alarm
+    opens when 6 of the last 10 scored rows are above it, and closes after 10 in
+    a row that are not.
+
+    Columns of the output:
+    - timestamp: as it stands in the input
+    - machine_id: only with --machine-column
+    - score: empty while there is none (warming up, a late row, a duplicate)
+    - alarm: 1 while an alarm is open, else 0
+    - status: normal, failure, warming_up, insufficient_data, late, duplicate
+    - cluster: the nearest operating regime
+    - top_sensor: the one that deviates most
+    - top_share: its part of the deviation, 0 to 1
+    """
+    from faultline.offline.output import require_writable, write_scores  # noqa: PLC0415
+    from faultline.offline.reading import read_table  # noqa: PLC0415
+    from faultline.offline.scoring import score_table  # noqa: PLC0415
+    from faultline.offline.table import Layout  # noqa: PLC0415
+
+    for path in (output, plot):
+        if path is not None:
+            require_writable(path)
+    loaded = offline.load(model, registry)
+    layout = Layout(timestamp_column, timestamp_unit.value, machine_column)
+    table = read_table(input_file, layout, loaded.model.detector.sensors)
+    with progress_bar("score", len(table), as_json) as advance:
+        scored = score_table(
+            loaded.model,
+            table,
+            offline.MACHINE,
+            loaded.bundle.manifest.machine_type,
+            after_part=advance,
+        )
+    write_scores(output, table, scored)
+    told = _summary(loaded, table, scored) | {"output": str(output), "plot": None}
+    if plot is not None:
+        from faultline.offline.plots import draw_scores  # noqa: PLC0415 - needs matplotlib
+
+        told["plot"] = {"file": str(plot), "machine_id": draw_scores(plot, table, scored)}
+    if as_json:
+        offline.print_json(told)
+    else:
+        _tell(told)
+
+
+def _summary(loaded: Loaded, table: Table, scored: Scored) -> dict[str, Any]:
+    has_score = np.isfinite(scored.score)
+    return {
+        "model": {"name": loaded.model.name, "version": loaded.model.version},
+        "rows": len(table),
+        "scored": int(has_score.sum()),
+        "above_boundary": int((scored.score[has_score] > 1.0).sum()),
+        "in_alarm": int(scored.alarm.sum()),
+        "statuses": dict(Counter(status.value for status in scored.status)),
+        "missing_sensors": [
+            name for name in loaded.model.detector.sensors if name not in table.sensors
+        ],
+        "alarms": [_alarm(alarm) for alarm in scored.alarms],
+    }
+
+
+def _alarm(alarm: Alarm) -> dict[str, Any]:
+    from faultline.offline.wording import sentence  # noqa: PLC0415
+
+    ended = alarm.closed_at_ms
+    return {
+        "machine_id": alarm.machine_id,
+        "began": format_timestamp(alarm.began_at_ms),
+        "opened": format_timestamp(alarm.opened_at_ms),
+        "closed": None if ended is None else format_timestamp(ended),
+        "peak_score": alarm.peak_score,
+        "peak_at": format_timestamp(alarm.peak_at_ms),
+        "bad_rows": alarm.bad_readings,
+        "sentence": sentence(alarm.machine_id, alarm.top_sensors),
+    }
+
+
+def _tell(told: dict[str, Any]) -> None:
+    others = {
+        status: count
+        for status, count in told["statuses"].items()
+        if status not in {"normal", "failure"}
+    }
+    typer.echo(
+        f"{told['rows']:,} rows, {told['scored']:,} scored, {told['above_boundary']:,} above the "
+        f"boundary, {told['in_alarm']:,} in alarm"
+        + "".join(f"; {count:,} {status}" for status, count in sorted(others.items()))
+    )
+    if told["missing_sensors"]:
+        typer.echo(
+            "not in the file, scored without: " + ", ".join(told["missing_sensors"]), err=True
+        )
+    _tell_alarms(told["alarms"])
+    typer.echo(f"scores: {told['output']}")
+    if told["plot"]:
+        typer.echo(f"plot:   {told['plot']['file']} ({told['plot']['machine_id']})")
+
+
+def _tell_alarms(alarms: Sequence[dict[str, Any]]) -> None:
+    typer.echo(f"{len(alarms)} alarm{'' if len(alarms) == 1 else 's'}")
+    for alarm in alarms[:_TOLD_ALARMS]:
+        typer.echo(
+            f"  {alarm['opened']} to {alarm['closed'] or 'the end, still open'}, peak "
+            f"{alarm['peak_score']:.3g} at {alarm['peak_at']}"
+        )
+        typer.echo(f"    {alarm['sentence']}")
+    if len(alarms) > _TOLD_ALARMS:
+        typer.echo(f"  and {len(alarms) - _TOLD_ALARMS} more; --json names all")

@@ -1,0 +1,84 @@
+"""Writes scores as CSV: one line per row of the input, in its order."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from faultline.errors import FaultlineError
+from faultline.offline.scoring import Scored
+from faultline.offline.table import Table
+
+COLUMNS = ("score", "alarm", "status", "cluster", "top_sensor", "top_share")
+
+
+class Unwritable(FaultlineError):
+    """A file that cannot be written; the text names it."""
+
+
+def write_scores(path: Path, table: Table, scored: Scored) -> None:
+    """Write the scores; with a machine column in the table, ``machine_id`` is the second column.
+
+    Scores are written so that reading them gives the same float64.
+
+    Raises
+    ------
+    Unwritable
+        When the file cannot be written.
+    """
+    with_machine = table.machine_ids is not None
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("timestamp", *(("machine_id",) if with_machine else ()), *COLUMNS))
+            writer.writerows(_rows(table, scored, with_machine))
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def require_writable(path: Path) -> None:
+    """Check that a file can be written, before the work of making its content.
+
+    Raises
+    ------
+    Unwritable
+        When its folder is not there, or does not let us write.
+    """
+    if path.is_dir():
+        raise Unwritable(f"{path} is a folder; give a file's name")
+    if not path.parent.is_dir():
+        raise Unwritable(f"{path}: there is no folder {path.parent}; make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise Unwritable(f"{path}: may not be written")
+
+
+def unwritable(path: Path, error: OSError) -> Unwritable:
+    """Say that a file cannot be written, and why."""
+    return Unwritable(f"{path}: cannot be written: {error.strerror}")
+
+
+def _rows(table: Table, scored: Scored, with_machine: bool) -> Iterator[tuple[object, ...]]:
+    for stands, machine, score, alarm, status, cluster, sensor, share in zip(
+        table.timestamps,
+        scored.machines,
+        scored.score.tolist(),
+        scored.alarm.tolist(),
+        scored.status,
+        scored.cluster.tolist(),
+        scored.top_sensor,
+        scored.top_share.tolist(),
+        strict=True,
+    ):
+        has_score = score == score  # noqa: PLR0124 - not NaN
+        yield (
+            stands,
+            *((machine,) if with_machine else ()),
+            repr(score) if has_score else "",
+            int(alarm),
+            status.value,
+            cluster if has_score else "",
+            sensor,
+            f"{share:.4f}" if sensor else "",
+        )
