@@ -1,4 +1,4 @@
-"""What a method says of a recording, row by row and as alarms, and how that is counted.
+"""What a method says of a recording, row by row and as alarms.
 
 Every method's rows go through the same alarm rule, `faultline.alarms` with its defaults.
 """
@@ -127,55 +127,6 @@ def _alarms(
             row = int(np.searchsorted(timestamps_ms, event.alarm.opened_at_ms))
             is_open[row:] = True
             opened.append(row)
-        elif event.kind is AlarmEventKind.CLOSED:
+        elif event.alarm.closed_at_ms is not None:
             is_open[np.searchsorted(timestamps_ms, event.alarm.closed_at_ms) :] = False
     return is_open, tuple(opened)
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Rows counted by label and prediction; counts of several recordings add up."""
-
-    true_positives: int = 0
-    false_positives: int = 0
-    false_negatives: int = 0
-    true_negatives: int = 0
-
-    @classmethod
-    def of(cls, predicted: Mask, actual: Mask) -> Confusion:
-        """Count the rows; both have the shape (n,)."""
-        return cls(
-            int((predicted & actual).sum()),
-            int((predicted & ~actual).sum()),
-            int((~predicted & actual).sum()),
-            int((~predicted & ~actual).sum()),
-        )
-
-    def __add__(self, other: Confusion) -> Confusion:
-        return Confusion(
-            self.true_positives + other.true_positives,
-            self.false_positives + other.false_positives,
-            self.false_negatives + other.false_negatives,
-            self.true_negatives + other.true_negatives,
-        )
-
-    @property
-    def f1(self) -> float:
-        """The harmonic mean of precision and recall; 0 where nothing was found."""
-        doubled = 2 * self.true_positives
-        wrong = self.false_positives + self.false_negatives
-        return doubled / (doubled + wrong) if doubled else 0.0
-
-    @property
-    def far_percent(self) -> float:
-        """False alarm rate: false positives in 100 normal rows; NaN without normal rows."""
-        return _percent(self.false_positives, self.false_positives + self.true_negatives)
-
-    @property
-    def mar_percent(self) -> float:
-        """Missed alarm rate: false negatives in 100 faulty rows; NaN without faulty rows."""
-        return _percent(self.false_negatives, self.false_negatives + self.true_positives)
-
-
-def _percent(part: int, whole: int) -> float:
-    return 100 * part / whole if whole else float("nan")

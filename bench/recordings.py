@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+HEALTHY_LABELS = ("", "0", "0.0")
 
 
 class UnreadableData(Exception):
@@ -67,16 +68,14 @@ def data_folder(name: str) -> Path:
 
 
 def read_recording(
-    path: Path, *, delimiter: str, label_column: str, unlabelled: str, ignored: frozenset[str]
+    path: Path, *, delimiter: str, label_column: str, ignored: frozenset[str]
 ) -> Recording:
     """Read one file: the first column is the time, the rest are sensors, but for the labels.
 
     Parameters
     ----------
     label_column
-        Says what is wrong with a row.
-    unlabelled
-        What it holds on a healthy row.
+        Says what is wrong with a row; empty or zero on a healthy one.
     ignored
         Columns that are neither.
 
@@ -110,5 +109,5 @@ def read_recording(
         sensors=tuple(header[column] for column in columns),
         timestamps_ms=np.rint(1_000 * np.array(seconds)).astype(np.int64),
         values=values,
-        fault=np.array(["" if line[label] == unlabelled else line[label] for line in lines]),
+        fault=np.array(["" if line[label] in HEALTHY_LABELS else line[label] for line in lines]),
     )

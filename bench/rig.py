@@ -6,7 +6,6 @@ Run `python bench/rig.py --help`; bench/README.md says how to read the tables.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.configuration import add_config_option
+from bench.episodes import FaultFigures, Report, fault_spans, report
+from bench.learning import running_means
+from bench.options import parse
 from bench.outcome import Judged, Outcome, judged, under_the_alarm_rule
-from bench.recordings import Mask, Recording, Rows, UnreadableData, data_folder, read_recording
+from bench.recordings import Mask, Recording, UnreadableData, read_recording
 from bench.table import table
 from faultline.detector import MachineHistory
 from faultline.detector.fit import FitConfig, fit
@@ -26,46 +26,6 @@ from faultline.detector.fit import FitConfig, fit
 HEALTHY = "healthy.csv"
 TOP_SENSORS = 3
 QUANTILES = (0.05, 0.5, 0.95)
-
-
-@dataclass(frozen=True)
-class FaultFigures:
-    """What a method made of one labelled fault.
-
-    Attributes
-    ----------
-    delay_s
-        From the fault's first row to the one that opened an alarm; 0 where the alarm of the fault
-        just before was still open, None where no alarm was.
-    carried_from
-        That fault before, if so.
-    bad_share
-        The part of its rows above the threshold.
-    """
-
-    recording: str
-    fault: str
-    delay_s: float | None
-    carried_from: str | None
-    bad_share: float
-
-
-@dataclass(frozen=True)
-class HealthyFigures:
-    """False alarms on healthy rows: how many alarms opened, and the part above the threshold."""
-
-    recording: str
-    rows: int
-    alarms: int
-    bad_share: float
-
-
-@dataclass(frozen=True)
-class Report:
-    """Figures of one method over all recordings."""
-
-    faults: tuple[FaultFigures, ...]
-    healthy: tuple[HealthyFigures, ...]
 
 
 def read(folder: Path) -> tuple[Recording, list[Recording]]:
@@ -80,81 +40,10 @@ def read(folder: Path) -> tuple[Recording, list[Recording]]:
     if not (folder / HEALTHY).is_file() or not paths:
         raise UnreadableData(f"{folder} has no {HEALTHY} or no rig-*.csv; give the rig's folder")
     healthy, *streams = (
-        read_recording(
-            path, delimiter=",", label_column="fault", unlabelled="", ignored=frozenset()
-        )
+        read_recording(path, delimiter=",", label_column="fault", ignored=frozenset())
         for path in (folder / HEALTHY, *paths)
     )
     return healthy, streams
-
-
-def fault_spans(fault: NDArray[np.str_]) -> list[tuple[str, int, int]]:
-    """Find the runs of one label: its name, its first row, and the first row after it."""
-    starts = [0, *(np.flatnonzero(fault[1:] != fault[:-1]) + 1).tolist()]
-    ends = [*starts[1:], len(fault)]
-    return [
-        (str(fault[start]), start, end)
-        for start, end in zip(starts, ends, strict=True)
-        if fault[start]
-    ]
-
-
-def fault_figures(recording: Recording, outcome: Outcome) -> list[FaultFigures]:
-    """Measure each labelled fault of a recording.
-
-    An alarm counts for a fault when it opens inside it, or when it opened in a fault before, with
-    no healthy row since, and is still open. One that opened on a healthy row never counts.
-    """
-    found = []
-    for fault, start, end in fault_spans(recording.fault):
-        carried_from = carried(recording, outcome, start)
-        inside = [row for row in outcome.opened if start <= row < end]
-        delay_s = None
-        if carried_from is not None:
-            delay_s = 0.0
-        elif inside:
-            times = recording.timestamps_ms
-            delay_s = float(times[inside[0]] - times[start]) / 1_000
-        bad_share = float(outcome.bad[start:end].mean())
-        found.append(FaultFigures(recording.name, fault, delay_s, carried_from, bad_share))
-    return found
-
-
-def carried(recording: Recording, outcome: Outcome, start: int) -> str | None:
-    """Name the fault that opened the alarm which is open as the next fault starts."""
-    before = [row for row in outcome.opened if row < start]
-    if not (before and outcome.alarm[start - 1] and outcome.alarm[start]):
-        return None
-    since = recording.fault[before[-1] : start]
-    return str(since[0]) if (since != "").all() else None
-
-
-def healthy_rows(fault: NDArray[np.str_], window_rows: int) -> Mask:
-    """Mark the healthy rows, but not those whose window still holds a row of a fault before."""
-    healthy = np.asarray(fault == "")
-    for _, _, end in fault_spans(fault):
-        healthy[end : end + window_rows] = False
-    return healthy
-
-
-def healthy_figures(recording: Recording, outcome: Outcome, window_rows: int) -> HealthyFigures:
-    """Count what is false on a recording's healthy rows."""
-    healthy = healthy_rows(recording.fault, window_rows)
-    return HealthyFigures(
-        recording=recording.name,
-        rows=int(healthy.sum()),
-        alarms=sum(bool(healthy[row]) for row in outcome.opened),
-        bad_share=float(outcome.bad[healthy].mean()) if healthy.any() else 0.0,
-    )
-
-
-def report(streams: Sequence[Recording], outcomes: Sequence[Outcome], window_rows: int) -> Report:
-    """Measure one method, given its outcome on each stream."""
-    pairs = list(zip(streams, outcomes, strict=True))
-    return Report(
-        faults=tuple(found for pair in pairs for found in fault_figures(*pair)),
-        healthy=tuple(healthy_figures(*pair, window_rows) for pair in pairs),
-    )
 
 
 def peer_reports(
@@ -176,13 +65,6 @@ def peer_reports(
                     for stream, of_it in zip(streams, bad, strict=True)
                 ]
                 yield f"{name}, {threshold}, {view}", report(streams, outcomes, window_rows)
-
-
-def running_means(values: Rows, window_rows: int) -> Rows:
-    """Average every whole window of consecutive rows: shape (n, d) to (n - window_rows + 1, d)."""
-    windows = np.lib.stride_tricks.sliding_window_view(values, window_rows, axis=0)
-    means: Rows = windows.mean(axis=-1)
-    return means
 
 
 def _aligned(stream: Recording, bad: Mask) -> Outcome:
@@ -265,23 +147,20 @@ def print_details(details: Sequence[FaultDetail]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("path", nargs="?", type=Path, default=data_folder("hydraulic"))
-    parser.add_argument("--no-peers", action="store_true", help="measure Faultline alone")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    add_config_option(parser)
-    options = parser.parse_args(arguments)
-
-    history, streams = read(options.path)
+    options = parse(arguments, description=__doc__, data="hydraulic", ablation=False)
+    try:
+        history, streams = read(options.path)
+    except UnreadableData as error:
+        raise SystemExit(str(error)) from error
     learnt = fit(
         history.sensors,
         [MachineHistory(history.name, history.timestamps_ms, history.values)],
-        FitConfig(**dict(options.config)),
+        FitConfig(**options.overrides),
     )
     window_rows = learnt.detector.window_rows
     said = [judged(learnt.detector, stream) for stream in streams]
     reports = {"Faultline": report(streams, [of_it.outcome for of_it in said], window_rows)}
-    if not options.no_peers:
+    if options.peers:
         reports |= peer_reports(history, streams, window_rows)
     details = [
         detail

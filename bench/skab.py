@@ -6,7 +6,6 @@ figures alone. Run `python bench/skab.py --help`; bench/README.md says how to re
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections import defaultdict
@@ -14,14 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bench.configuration import ABLATION, add_config_option, lacking
-from bench.outcome import Confusion, Outcome, judged, under_the_alarm_rule
-from bench.recordings import Recording, UnreadableData, data_folder, read_recording
+from bench.figures import ByGroup, Confusion, Figures, as_json, cells, difference, pooled
+from bench.learning import Peer, always, running_means
+from bench.options import lacking, parse
+from bench.outcome import Outcome, judged, under_the_alarm_rule
+from bench.recordings import Recording, UnreadableData, read_recording
 from bench.table import table
 from faultline.detector import MachineHistory, UnfitHistory
 from faultline.detector.fit import FitConfig, fit
@@ -34,24 +37,17 @@ PUBLISHED = (
     ("T2+Q", 0.76, 26.62, 24.92),
 )
 """F1, false and missed alarm rate in % as the leaderboard gives them."""
-NOTHING = Confusion()
+ABLATION: Sequence[tuple[str, Mapping[str, Any]]] = (
+    ("no smoothing", {"window_rows": 1}),
+    ("at most two clusters", {"k_max": 2}),
+    ("always Euclidean distance", {"distance": "euclidean"}),
+    ("always covariance distance", {"distance": "covariance"}),
+    ("drift not recognised", {"drift": "off"}),
+    ("never settles", {"settle_after_s": None}),
+)
+"""What is switched off, and by which fields of FitConfig."""
 NAMES = ("F1", "FAR %", "MAR %")
 HEADER = (*NAMES, *(f"{name} alarm" for name in NAMES))
-
-
-@dataclass(frozen=True)
-class Figures:
-    """One method's counts: of rows above its threshold, and of rows with an alarm open."""
-
-    rows: Confusion = NOTHING
-    alarms: Confusion = NOTHING
-
-    def __add__(self, other: Figures) -> Figures:
-        return Figures(self.rows + other.rows, self.alarms + other.alarms)
-
-
-ByGroup = Mapping[str, Figures]
-"""Figures per group of files."""
 
 
 def read(folder: Path) -> list[Recording]:
@@ -72,7 +68,6 @@ def read(folder: Path) -> list[Recording]:
                 path,
                 delimiter=";",
                 label_column="anomaly",
-                unlabelled="0.0",
                 ignored=frozenset({"changepoint"}),
             )
             for path in paths
@@ -113,28 +108,42 @@ def by_faultline(recording: Recording, config: FitConfig) -> Said:
 
 
 def by_peers(recording: Recording) -> Said:
-    """Judge the rows after training by every peer and each of its thresholds."""
-    from bench.peers import PEERS, always  # noqa: PLC0415 - the extra `peers` may be absent
+    """Judge the rows after training by every peer, on rows and on means as long as Faultline's.
 
-    test = recording.rows(slice(TRAINING_ROWS, None))
-    scored = np.ones(len(test), dtype=bool)
-    outcomes = {}
-    for name, learn in {**PEERS, "always alarming": always}.items():
-        for threshold, bad in learn(recording.values[:TRAINING_ROWS]).bad(test.values).items():
-            outcome = under_the_alarm_rule(test.timestamps_ms, bad, scored)
-            outcomes[f"{name}, {threshold}" if threshold else name] = outcome
+    On means PyOD's thresholds of an assumed contamination are left out: the table is long enough.
+    """
+    from bench.peers import ASSUMED_CONTAMINATION, PEERS  # noqa: PLC0415 - may be absent
+
+    outcomes = _peer_outcomes(recording, always, "always alarming", 1)
+    means_rows = FitConfig().default_window_rows
+    for name, learn in PEERS.items():
+        outcomes |= _peer_outcomes(recording, learn, name, 1)
+        on_means = _peer_outcomes(recording, learn, f"{name} on {means_rows}-row means", means_rows)
+        outcomes |= {
+            name: outcome
+            for name, outcome in on_means.items()
+            if not name.endswith(ASSUMED_CONTAMINATION)
+        }
     return Said(outcomes)
+
+
+def _peer_outcomes(
+    recording: Recording, learn: Peer, name: str, means_rows: int
+) -> dict[str, Outcome]:
+    values = running_means(recording.values, means_rows)
+    trained = TRAINING_ROWS - (means_rows - 1)
+    times = recording.timestamps_ms[TRAINING_ROWS:]
+    scored = np.ones(len(times), dtype=bool)
+    return {
+        f"{name}, {threshold}" if threshold else name: under_the_alarm_rule(times, bad, scored)
+        for threshold, bad in learn(values[:trained]).bad(values[trained:]).items()
+    }
 
 
 def figures(recording: Recording, outcome: Outcome) -> Figures:
     """Hold an outcome on the rows after training against their labels."""
     actual = recording.fault[TRAINING_ROWS:] != ""
     return Figures(Confusion.of(outcome.bad, actual), Confusion.of(outcome.alarm, actual))
-
-
-def pooled(by_group: ByGroup) -> Figures:
-    """Add up the rows of all groups."""
-    return sum(by_group.values(), Figures())
 
 
 def measured(recordings: Sequence[Recording], said: Iterable[Said]) -> dict[str, ByGroup]:
@@ -154,11 +163,6 @@ def faultline_figures(
     for refusal in (of_it.refusal for of_it in said if of_it.refusal is not None):
         print(f"refused, so without an alarm: {refusal}")
     return measured(recordings, said)
-
-
-def cells(confusion: Confusion) -> list[str]:
-    """F1, false and missed alarm rate as text."""
-    return [f"{confusion.f1:.3f}", f"{confusion.far_percent:.2f}", f"{confusion.mar_percent:.2f}"]
 
 
 def print_pooled(results: Mapping[str, ByGroup]) -> None:
@@ -195,7 +199,7 @@ def print_groups(results: Mapping[str, ByGroup]) -> None:
 
 def print_ablation(
     recordings: Sequence[Recording],
-    base: Mapping[str, object],
+    base: Mapping[str, Any],
     whole: Mapping[str, ByGroup],
     pool: Executor,
 ) -> dict[str, ByGroup]:
@@ -207,7 +211,12 @@ def print_ablation(
         if absent:
             print(f"left out: {part}: FitConfig has no field {', '.join(absent)} yet")
             continue
-        changed = faultline_figures(recordings, FitConfig(**{**base, **overrides}), pool)
+        try:
+            config = FitConfig(**{**base, **overrides})
+        except ValueError as error:
+            print(f"left out: {part}: {error}")
+            continue
+        changed = faultline_figures(recordings, config, pool)
         for variant, by_group in changed.items():
             results[f"{part}, {variant}"] = by_group
             before, after = pooled(whole[variant]), pooled(by_group)
@@ -220,62 +229,33 @@ def print_ablation(
     return results
 
 
-def difference(before: Confusion, after: Confusion) -> list[str]:
-    """How much F1, false and missed alarm rate grew, as text."""
-    return [
-        f"{after.f1 - before.f1:+.3f}",
-        f"{after.far_percent - before.far_percent:+.2f}",
-        f"{after.mar_percent - before.mar_percent:+.2f}",
-    ]
-
-
-def as_json(results: Mapping[str, ByGroup]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """Figures per method and group, with the pooled ones as the group `all`."""
-    return {
-        name: {
-            group: {
-                kind: {
-                    "f1": confusion.f1,
-                    "far_percent": confusion.far_percent,
-                    "mar_percent": confusion.mar_percent,
-                }
-                for kind, confusion in (("rows", counted.rows), ("alarm", counted.alarms))
-            }
-            for group, counted in {**by_group, "all": pooled(by_group)}.items()
-        }
-        for name, by_group in results.items()
-    }
-
-
 def one_process_per_core() -> Executor:
     """Start processes that each keep to one core, so that they don't wait for one another."""
-    return ProcessPoolExecutor(initializer=partial(threadpool_limits, 1))
+    # Not forked: a process with threads, as NumPy's, must not be.
+    return ProcessPoolExecutor(
+        mp_context=get_context("spawn"), initializer=threadpool_limits, initargs=(1,)
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("path", nargs="?", type=Path, default=data_folder("skab"))
-    parser.add_argument("--no-peers", action="store_true", help="measure Faultline alone")
-    parser.add_argument("--ablation", action="store_true", help="switch off one part at a time")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    add_config_option(parser)
-    options = parser.parse_args(arguments)
-    overrides = dict(options.config)
-
-    recordings = read(options.path)
+    options = parse(arguments, description=__doc__, data="skab", ablation=True)
+    try:
+        recordings = read(options.path)
+    except UnreadableData as error:
+        raise SystemExit(str(error)) from error
     with one_process_per_core() as pool:
         start = time.perf_counter()
-        own = faultline_figures(recordings, FitConfig(**overrides), pool)
+        own = faultline_figures(recordings, FitConfig(**options.overrides), pool)
         seconds = time.perf_counter() - start
         results = {f"Faultline, {variant}": by_group for variant, by_group in own.items()}
-        if not options.no_peers:
+        if options.peers:
             results |= measured(recordings, pool.map(by_peers, recordings))
         print_pooled(results)
         print_groups(results)
         print(f"Faultline: {len(recordings)} files fitted and judged twice in {seconds:.1f} s")
         if options.ablation:
-            ablation = print_ablation(recordings, overrides, own, pool)
+            ablation = print_ablation(recordings, options.overrides, own, pool)
             results |= {f"ablation: {name}": by_group for name, by_group in ablation.items()}
     if options.json is not None:
         options.json.write_text(json.dumps(as_json(results), indent=2) + "\n")
