@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultline.errors import InvalidReading
-from faultline.offline.table import InvalidTable, Layout, Table, unit_of
+from faultline.offline.table import InvalidTable, Layout, Table, first_unit
 from faultline.readings import check_machine_id, field_of
 from faultline.sources import delimited
 from faultline.sources.delimited import Delimited
@@ -106,10 +106,7 @@ class _Reader:
 
     def _timestamp_ms(self, cell: str) -> int:
         if self.unit is None:
-            try:
-                self.unit = unit_of(self.layout.timestamp_unit, float(cell))
-            except ValueError:
-                self.unit = unit_of(self.layout.timestamp_unit, 0.0)
+            self.unit = first_unit(self.layout.timestamp_unit, cell)
         return delimited.timestamp_ms(cell, self.unit)
 
     def _machine(self, machine_id: str) -> None:

@@ -16,7 +16,7 @@ from faultline.errors import InvalidReading, NotFound
 from faultline.judge import EVERYTHING, Explanation, Model, judge
 from faultline.machine_state import MachineState
 from faultline.offline.scoring import PART_ROWS, readings
-from faultline.offline.table import Table, Unit, unit_of
+from faultline.offline.table import Table, Unit, first_unit
 from faultline.sources.delimited import timestamp_ms
 from faultline.verdicts import SensorContribution, Verdict
 
@@ -126,7 +126,7 @@ def find_row(table: Table, at: str, unit: Unit, machine_id: str) -> int:
     if written:
         return int(written[0])
     try:
-        at_ms = _moment(at, unit)
+        at_ms = timestamp_ms(at.strip(), first_unit(unit, at))
     except InvalidReading as error:
         raise NotFound(f"--at {at}: {error}; {_extent(table, rows)}") from error
     same = rows[table.timestamps_ms[rows] == at_ms]
@@ -138,14 +138,6 @@ def find_row(table: Table, at: str, unit: Unit, machine_id: str) -> int:
         f"{table.path}: {machine_id} has no row with a value at {at}; the nearest are "
         f"{' and '.join(table.timestamps[row] for row in nearest.tolist())}"
     )
-
-
-def _moment(at: str, unit: Unit) -> int:
-    try:
-        number = float(at)
-    except ValueError:
-        number = 0.0
-    return timestamp_ms(at.strip(), unit_of(unit, number))
 
 
 def _extent(table: Table, rows: NDArray[np.int64]) -> str:

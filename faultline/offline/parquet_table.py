@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +16,11 @@ from faultline.offline.table import (
     InvalidTable,
     Layout,
     Table,
+    first_unit,
     no_column,
-    number_as_ms,
-    unit_of,
 )
-from faultline.readings import check_machine_id, parse_timestamp
+from faultline.readings import check_machine_id
+from faultline.sources.delimited import timestamp_ms
 
 
 def read_parquet(path: Path, layout: Layout, wanted: Sequence[str] | None) -> Table:
@@ -122,31 +122,31 @@ def _times(
         )
     kind = column.type
     stand: list[str] = column.cast(pa.string()).to_pylist()
+    unit: Literal["ms", "s"]
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         zone = kind.tz if pa.types.is_timestamp(kind) else None
-        moments = column.cast(pa.timestamp("ms", zone), safe=False).cast(pa.int64()).to_pylist()
+        whole = column.cast(pa.timestamp("ms", zone), safe=False).cast(pa.int64())
+        cells, unit = whole.cast(pa.string()).to_pylist(), "ms"
+    elif (_is_number(kind) and not pa.types.is_boolean(kind)) or _is_string(kind):
+        cells = stand
+        unit = first_unit(layout.timestamp_unit, stand[0] if stand else "")
     else:
-        moments = column.to_pylist()
-    first = moments[0] if moments else 0
-    number = isinstance(first, int | float)
-    unit = unit_of(layout.timestamp_unit, first if number else 0.0)
-    if pa.types.is_temporal(kind):
-        unit = "ms"
-    times_ms = np.empty(len(moments), dtype=np.int64)
-    for row, moment in enumerate(moments):
-        times_ms[row] = _moment_ms(path, row, moment, unit, layout)
+        raise InvalidTable(
+            f"{path}: column {layout.timestamp_column!r} is of the type {kind}; it must hold times"
+        )
+    times_ms = np.empty(len(cells), dtype=np.int64)
+    for row, cell in enumerate(cells):
+        try:
+            times_ms[row] = timestamp_ms(cell.strip(), unit)
+        except InvalidReading as error:
+            raise InvalidTable(
+                f"{path}: row {row + 1}, column {layout.timestamp_column!r}: {error}"
+            ) from error
     return stand, times_ms
 
 
-def _moment_ms(path: Path, row: int, moment: Any, unit: Any, layout: Layout) -> int:
-    try:
-        if isinstance(moment, str):
-            return parse_timestamp(moment.strip())
-        return number_as_ms(moment, unit)
-    except (InvalidReading, TypeError) as error:
-        raise InvalidTable(
-            f"{path}: row {row + 1}, column {layout.timestamp_column!r}: {error}"
-        ) from error
+def _is_string(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _machines(path: Path, table: pa.Table, layout: Layout) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultline.errors import FaultlineError, InvalidReading
-from faultline.readings import MAX_ABSOLUTE_VALUE, make_reading, parse_timestamp
+from faultline.readings import MAX_ABSOLUTE_VALUE, make_reading
 
 Unit = Literal["auto", "ms", "s"]
 
@@ -134,20 +134,19 @@ def checked(table: Table) -> Table:
     return table
 
 
-def unit_of(unit: Unit, first: float) -> Literal["ms", "s"]:
-    """Decide what a file's numbers count, by the first of them.
+def first_unit(unit: Unit, first: str) -> Literal["ms", "s"]:
+    """Decide what a file's numbers count, by the first of its timestamps.
 
-    >>> unit_of("auto", 1_763_712_000), unit_of("auto", 1_763_712_000_000), unit_of("auto", 0)
-    ('s', 'ms', 'ms')
+    >>> first_unit("auto", "1763712000"), first_unit("auto", "17"), first_unit("s", "17")
+    ('s', 'ms', 's')
     """
     if unit != "auto":
         return unit
-    return "s" if _FIRST_SECONDS <= first < _LAST_SECONDS else "ms"
-
-
-def number_as_ms(number: float, unit: Literal["ms", "s"]) -> int:
-    """Milliseconds since the epoch of a number since 1970; raises `InvalidReading`."""
-    return parse_timestamp(number * 1_000 if unit == "s" else number)
+    try:
+        number = float(first)
+    except ValueError:
+        return "ms"
+    return "s" if _FIRST_SECONDS <= number < _LAST_SECONDS else "ms"
 
 
 def no_column(path: Path, columns: Sequence[str], name: str, option: str) -> InvalidTable:
