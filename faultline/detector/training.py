@@ -5,12 +5,13 @@ It decides which sensors can be used and how long a window is; it knows nothing 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from faultline.detector.copies import Likeness, Signature, compare, signature
 from faultline.detector.history import MachineHistory, UnfitHistory
 from faultline.detector.period import find_period
 from faultline.detector.scale import PRECISION_SHARE, median, robust_scale, winsorised_std
@@ -19,6 +20,8 @@ from faultline.detector.window import rows_since_gap
 
 _OUTLYING = 10.0
 """Before a period is looked for, values are drawn in to so many scales from the median."""
+
+_DIFFERENCE = {Likeness.EQUAL: "", Likeness.AFFINE: " but for scale and offset"}
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,15 @@ class WindowTable:
 def unusable_sensors(sensors: Sequence[str], histories: Sequence[MachineHistory]) -> dict[str, str]:
     """Name the sensors that can't be learnt from, each with the reason.
 
-    Those with no value, with one value only, or present in less than half of the rows.
+    Those with no value, with one value only, present in less than half of the rows, or the same
+    as one before them: its copy would count every deviation twice, and since each sensor is
+    centred and scaled by its own values, one in other units is the same copy.
     """
     reasons: dict[str, str] = {}
     rows = sum(len(history.values) for history in histories)
+    originals: dict[int, Signature] = {}
     for column, name in enumerate(sensors):
-        values = np.concatenate([history.values[:, column] for history in histories])
+        values = _column(histories, column)
         present = values[np.isfinite(values)]
         if not present.size:
             reasons[name] = "all values are missing"
@@ -104,7 +110,33 @@ def unusable_sensors(sensors: Sequence[str], histories: Sequence[MachineHistory]
         elif 2 * present.size < rows:
             missing = 100 * (1 - present.size / rows)
             reasons[name] = f"missing in {missing:.0f} % of the rows"
+        else:
+            own = signature(values)
+            original = _original(values, own, originals, histories)
+            if original is None:
+                originals[column] = own
+            else:
+                reasons[name] = f"the same as {sensors[original[0]]}{original[1]}"
     return reasons
+
+
+def _original(
+    values: NDArray[np.float64],
+    own: Signature,
+    originals: Mapping[int, Signature],
+    histories: Sequence[MachineHistory],
+) -> tuple[int, str] | None:
+    """Find the column that `values` are a copy of, and what is different all the same."""
+    for column, signature_ in originals.items():
+        if own.may_match(signature_):
+            likeness = compare(_column(histories, column), values)
+            if likeness is not None:
+                return column, _DIFFERENCE[likeness]
+    return None
+
+
+def _column(histories: Sequence[MachineHistory], column: int) -> NDArray[np.float64]:
+    return np.concatenate([history.values[:, column] for history in histories])
 
 
 def median_step_ms(histories: Sequence[MachineHistory]) -> int:

@@ -169,6 +169,14 @@ def test_a_missing_value_neither_breaks_nor_lengthens_a_run() -> None:
     assert np.flatnonzero(health.stuck).tolist() == [18, 20, 22, 24]
 
 
+@pytest.mark.parametrize(("last", "is_stuck"), [(119, True), (120, False)])
+def test_equal_values_count_as_far_back_as_the_reach(last: int, is_stuck: bool) -> None:
+    values = np.full(121, NAN)
+    values[[*range(9), last]] = 4.0
+
+    assert check(limits(run=1, silence=40), values).stuck[last, 0] == is_stuck
+
+
 def test_a_value_beyond_ten_times_what_was_seen_is_out_of_range_and_a_doubled_one_is_not() -> None:
     seen = learnt(np.linspace(3.8, 4.2, 200))
 
