@@ -65,6 +65,23 @@ def csv_text(
     return "\n".join(lines) + "\n"
 
 
+class Pump:
+    """What the tests need of the above: a test cannot import it from here."""
+
+    sensors = SENSORS
+    fault_from, fault_to = FAULT_FROM, FAULT_TO
+    start_ms = START_MS
+    rows = staticmethod(pump_rows)
+    faulty_rows = staticmethod(faulty_rows)
+    times = staticmethod(times)
+    csv_text = staticmethod(csv_text)
+
+
+@pytest.fixture(scope="session")
+def pump() -> type[Pump]:
+    return Pump
+
+
 @pytest.fixture
 def write_csv(tmp_path: Path) -> WriteCsv:
     def write(name: str, rows: Rows, *args: object, **options: object) -> Path:
