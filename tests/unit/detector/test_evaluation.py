@@ -146,6 +146,34 @@ def test_an_alarm_that_is_open_anyway_finds_nothing(
     assert (always.false_alarms, always.alarm_share) == (2, pytest.approx(1.0, abs=0.01))
 
 
+def recall_by_alarm(fitted: Fit, histories: list[MachineHistory], rule: AlarmRule) -> set[float]:
+    """Of every kind but the one that a sensor's health says."""
+    report = measure(fitted.detector, histories, rule, seed=0)
+    assert isinstance(report, InjectionReport)
+    return {one.recall or 0.0 for one in report.by_kind if one.kind != "dropout"}
+
+
+def test_alarms_that_the_untouched_rows_raise_too_find_nothing(
+    fitted: Fit, later: list[MachineHistory]
+) -> None:
+    regardless = AlarmRule(rows=6, is_open=lambda score: np.arange(len(score)) % 20 < 5)
+
+    assert recall_by_alarm(fitted, later, regardless) == {0.0}
+
+
+def test_an_alarm_from_before_the_fault_finds_nothing_when_the_fault_keeps_it_open(
+    fitted: Fit, later: list[MachineHistory]
+) -> None:
+    early = fitted.detector.window_rows + 6 + 10
+
+    def open_until_good(score: NDArray[np.float64]) -> NDArray[np.bool_]:
+        good = (score <= 1.0) & (np.arange(len(score)) > early)
+        return ~np.logical_or.accumulate(good)
+
+    rule = AlarmRule(rows=6, is_open=open_until_good)
+    assert recall_by_alarm(fitted, later, rule) == {0.0}
+
+
 def test_the_price_names_the_time_it_was_measured_on(
     fitted: Fit, later: list[MachineHistory], report: InjectionReport
 ) -> None:
@@ -159,14 +187,27 @@ def test_the_price_names_the_time_it_was_measured_on(
     assert not daily.is_extrapolated
 
 
-def test_a_silence_is_not_time_watched(fitted: Fit, later: list[MachineHistory]) -> None:
+@pytest.mark.parametrize("window_rows", [1, 40])
+def test_a_silence_is_not_time_watched(
+    fitted: Fit, later: list[MachineHistory], window_rows: int
+) -> None:
     times = later[0].timestamps_ms.copy()
     times[700:] += 30 * DAY_MS
 
-    report = measured(fitted, [replace(later[0], timestamps_ms=times)])
+    report = measured(fitted, [replace(later[0], timestamps_ms=times)], window_rows=window_rows)
 
     assert report.machine_days < 0.02
+
+
+def test_no_fault_reaches_over_a_silence(fitted: Fit, later: list[MachineHistory]) -> None:
+    times = later[0].timestamps_ms + DAY_MS * (np.arange(1_500) // 250)
+
+    report = measured(
+        fitted, [replace(later[0], timestamps_ms=times)], boundary=1.5 * fitted.detector.boundary
+    )
+
     assert result(report, "offset", 8.0).recall == 1.0
+    assert max(one.delay_s or 0.0 for one in report.by_kind) < 250
 
 
 def test_many_sensors_are_sampled() -> None:
