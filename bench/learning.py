@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from bench.recordings import Mask, Rows
 
+ASSUMED_CONTAMINATION = "default 10 %"
+"""Names PyOD's own default threshold: a tenth of the training rows are taken for anomalies."""
 Score = Callable[[Rows], NDArray[np.float64]]
 
 

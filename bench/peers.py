@@ -19,15 +19,13 @@ from river.anomaly import HalfSpaceTrees
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from bench.control_charts import hotelling_t2_and_q
-from bench.learning import Fitted, Peer
+from bench.learning import ASSUMED_CONTAMINATION, Fitted, Peer
 from bench.recordings import Rows
 from faultline.detector.fit import FitConfig
 
 TRAINING_QUANTILE = 1 - FitConfig().false_alarm_rate
 """The threshold that gives a peer the same share of alarms in training as Faultline's default
 false-alarm rate asks for."""
-ASSUMED_CONTAMINATION = "default 10 %"
-"""Names PyOD's own default threshold: a tenth of the training rows are taken for anomalies."""
 
 
 def _pyod(make: Callable[[], BaseDetector]) -> Peer:

@@ -94,20 +94,20 @@ def read_recording(
         for column, name in enumerate(header)
         if column not in (0, label) and name not in ignored
     ]
-    try:
-        times = [datetime.fromisoformat(line[0]) for line in lines]
-        values = np.array([[float(line[c]) for c in columns] for line in lines])
-    except (ValueError, IndexError) as error:
-        raise UnreadableData(f"{path}: {error}") from error
-    seconds = [
-        (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).timestamp()
-        for time in times
-    ]
+    seconds, values = [], []
+    for number, line in enumerate(lines, start=2):
+        try:
+            time = datetime.fromisoformat(line[0])
+            values.append([float(line[column]) for column in columns])
+            line[label]
+        except (ValueError, IndexError) as error:
+            raise UnreadableData(f"{path}, line {number}: {error}") from error
+        seconds.append((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
     return Recording(
         name=path.stem,
         group=path.parent.name,
         sensors=tuple(header[column] for column in columns),
         timestamps_ms=np.rint(1_000 * np.array(seconds)).astype(np.int64),
-        values=values,
+        values=np.array(values),
         fault=np.array(["" if line[label] in HEALTHY_LABELS else line[label] for line in lines]),
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.episodes import FaultFigures, Report, fault_spans, report
-from bench.learning import running_means
+from bench.learning import ASSUMED_CONTAMINATION, Peer, running_means
 from bench.options import parse
 from bench.outcome import Judged, Outcome, judged, under_the_alarm_rule
 from bench.recordings import Mask, Recording, UnreadableData, read_recording
@@ -47,14 +47,15 @@ def read(folder: Path) -> tuple[Recording, list[Recording]]:
 
 
 def peer_reports(
-    history: Recording, streams: Sequence[Recording], window_rows: int
+    peers: Mapping[str, Peer],
+    history: Recording,
+    streams: Sequence[Recording],
+    window_rows: int,
 ) -> Iterator[tuple[str, Report]]:
     """Measure every peer on raw rows and on the means of the window that Faultline chose."""
-    from bench.peers import ASSUMED_CONTAMINATION, PEERS  # noqa: PLC0415 - the extra may be absent
-
     for view, rows in (("rows", 1), ("window means", window_rows)):
         train, *tests = (running_means(part.values, rows) for part in (history, *streams))
-        for name, learn in PEERS.items():
+        for name, learn in peers.items():
             fitted = learn(train)
             bad = [fitted.bad(test) for test in tests]
             for threshold in fitted.thresholds:
@@ -161,7 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     said = [judged(learnt.detector, stream) for stream in streams]
     reports = {"Faultline": report(streams, [of_it.outcome for of_it in said], window_rows)}
     if options.peers:
-        reports |= peer_reports(history, streams, window_rows)
+        from bench.peers import PEERS  # noqa: PLC0415 - the extra `peers` may be absent
+
+        reports |= peer_reports(PEERS, history, streams, window_rows)
     details = [
         detail
         for stream, of_it in zip(streams, said, strict=True)

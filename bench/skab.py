@@ -21,7 +21,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bench.figures import ByGroup, Confusion, Figures, as_json, cells, difference, pooled
-from bench.learning import Peer, always, running_means
+from bench.learning import ASSUMED_CONTAMINATION, Peer, always, running_means
 from bench.options import lacking, parse
 from bench.outcome import Outcome, judged, under_the_alarm_rule
 from bench.recordings import Recording, UnreadableData, read_recording
@@ -112,13 +112,13 @@ def by_peers(recording: Recording) -> Said:
 
     On means PyOD's thresholds of an assumed contamination are left out: the table is long enough.
     """
-    from bench.peers import ASSUMED_CONTAMINATION, PEERS  # noqa: PLC0415 - may be absent
+    from bench.peers import PEERS  # noqa: PLC0415 - the extra `peers` may be absent
 
-    outcomes = _peer_outcomes(recording, always, "always alarming", 1)
+    outcomes = peer_outcomes(recording, always, "always alarming", 1)
     means_rows = FitConfig().default_window_rows
     for name, learn in PEERS.items():
-        outcomes |= _peer_outcomes(recording, learn, name, 1)
-        on_means = _peer_outcomes(recording, learn, f"{name} on {means_rows}-row means", means_rows)
+        outcomes |= peer_outcomes(recording, learn, name, 1)
+        on_means = peer_outcomes(recording, learn, f"{name} on {means_rows}-row means", means_rows)
         outcomes |= {
             name: outcome
             for name, outcome in on_means.items()
@@ -127,9 +127,13 @@ def by_peers(recording: Recording) -> Said:
     return Said(outcomes)
 
 
-def _peer_outcomes(
+def peer_outcomes(
     recording: Recording, learn: Peer, name: str, means_rows: int
 ) -> dict[str, Outcome]:
+    """Judge the rows after training by each of a peer's thresholds.
+
+    It learns from the rows' running means; those of the first rows judged reach into training.
+    """
     values = running_means(recording.values, means_rows)
     trained = TRAINING_ROWS - (means_rows - 1)
     times = recording.timestamps_ms[TRAINING_ROWS:]
@@ -202,11 +206,12 @@ def print_ablation(
     base: Mapping[str, Any],
     whole: Mapping[str, ByGroup],
     pool: Executor,
+    parts: Sequence[tuple[str, Mapping[str, Any]]] = ABLATION,
 ) -> dict[str, ByGroup]:
     """Fit with one part switched off at a time and print the change in every figure."""
     results: dict[str, ByGroup] = {}
     lines = []
-    for part, overrides in ABLATION:
+    for part, overrides in parts:
         absent = lacking(overrides)
         if absent:
             print(f"left out: {part}: FitConfig has no field {', '.join(absent)} yet")
