@@ -76,6 +76,12 @@ def test_equal_values_that_are_missing_in_other_rows_are_no_copy() -> None:
     assert reasons(flow=holed(flow, 7), other=holed(flow, 8)) == {}
 
 
+def test_the_same_values_one_row_later_are_no_copy() -> None:
+    flow, hole = random(0), [np.nan]
+
+    assert reasons(flow=np.append(flow, hole), later=np.append(hole, flow)) == {}
+
+
 def test_two_instruments_that_measure_the_same_are_no_copies() -> None:
     flow = random(0)
 
