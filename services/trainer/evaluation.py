@@ -17,7 +17,8 @@ Evaluation = InjectionReport | NotEvaluated
 SKIPPED = NotEvaluated("it is switched off by the trainer's settings")
 
 _CHUNK_ROWS = 1_000
-"""While nothing is bad, whole chunks are followed at once."""
+"""While nothing is bad, whole chunks are followed at once; a long history never is in memory as
+verdicts."""
 _SOURCE = Source(machine_id="", machine_type="", model_name="", model_version="")
 
 
@@ -37,22 +38,13 @@ def alarm_rule(policy: AlarmPolicy) -> AlarmRule:
     """
 
     def is_open(score: NDArray[np.float64]) -> NDArray[np.bool_]:
-        verdicts = [
-            # The row's number in place of its time: the events then say at which rows.
-            Verdict(
-                timestamp_ms=row,
-                status=Status.FAILURE if value > 1.0 else Status.NORMAL,
-                score=value,
-            )
-            for row, value in enumerate(score.tolist())
-            if value == value  # noqa: PLR0124 - not NaN
-        ]
         opened = np.zeros(len(score), dtype=np.bool_)
+        scored = np.flatnonzero(~np.isnan(score))
         since = 0
         tracker = AlarmTracker()
-        for first in range(0, len(verdicts), _CHUNK_ROWS):
-            chunk = verdicts[first : first + _CHUNK_ROWS]
-            tracker, events = follow(tracker, _SOURCE, chunk, policy)
+        for first in range(0, len(scored), _CHUNK_ROWS):
+            rows = scored[first : first + _CHUNK_ROWS]
+            tracker, events = follow(tracker, _SOURCE, _verdicts(rows, score[rows]), policy)
             for event in events:
                 if event.kind is AlarmEventKind.OPENED:
                     since = event.alarm.opened_at_ms
@@ -63,3 +55,15 @@ def alarm_rule(policy: AlarmPolicy) -> AlarmRule:
         return opened
 
     return AlarmRule(rows=policy.open_window, is_open=is_open)
+
+
+def _verdicts(rows: NDArray[np.int64], score: NDArray[np.float64]) -> list[Verdict]:
+    """With the row's number in place of its time: the events then say at which rows."""
+    return [
+        Verdict(
+            timestamp_ms=row,
+            status=Status.FAILURE if value > 1.0 else Status.NORMAL,
+            score=value,
+        )
+        for row, value in zip(rows.tolist(), score.tolist(), strict=True)
+    ]
