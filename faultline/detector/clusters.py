@@ -5,28 +5,27 @@ It knows nothing of machines, time or boundaries.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from faultline.detector.distance import nearest_cluster
+from faultline.detector.kmeans import distinct_rows, k_means
 from faultline.detector.scale import robust_scale
+from faultline.detector.separation import LEAST_SEPARATION, separation
+from faultline.detector.stability import LEAST_STABILITY, Split, agreements, splits
 
 _LEAST_SCALE = 1e-3
 """In spreads of single rows. The means of white noise vary by the root of the window's length less
 than single rows; what varies a thousand times less repeats to the last digit, or stands still in
 this part of the history."""
 
-_STARTS = 4
 _ASIDE_ROUNDS = 3
 _ASIDE_SHARE = 0.05
 """More rows than this are not a few wild ones: they stay in, whatever clusters they make."""
-
-_FILL_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,13 @@ class Candidate:
         The smallest cluster's part of the rows.
     inertia
         Mean squared distance of a row to its cluster, in scales.
+    separation
+        How many standard deviations of a cluster the border to another is away, at the two that
+        are least apart: see `faultline.detector.separation`.
+    stability
+        Median adjusted Rand index of clusterings of two halves of the history: see
+        `faultline.detector.stability`. NaN where it was not asked for, because the candidate is
+        refused for another reason.
     refusal
         Why it could not be chosen; None when it could.
     """
@@ -55,6 +61,8 @@ class Candidate:
     cluster_sizes: tuple[int, ...]
     smallest_share: float
     inertia: float
+    separation: float
+    stability: float
     refusal: str | None
 
 
@@ -121,7 +129,7 @@ def cluster(means: NDArray[np.float64], k: int, settings: ClusterSettings) -> Cl
         # One thread: several add up their parts in any order, and the last bits differ.
         centre, scale, rows = _prepared(means, settings)
         rows = rows[_ordinary(rows, settings)]
-        clusters, _, _ = _k_means(rows, min(k, _distinct(rows)), settings.seed)
+        clusters, _, _ = k_means(rows, min(k, distinct_rows(rows)), settings.seed)
     return Clustering(centre, scale, clusters)
 
 
@@ -144,7 +152,8 @@ def try_every_k(
     candidates
         One per k, but none with more clusters than there are distinct rows.
     chosen
-        The k with the highest silhouette among those without a tiny cluster; 1 if there is none.
+        The k with the highest silhouette among those without a tiny cluster that are stable and
+        separated; 1 if there is none.
     sample_rows
         On how many rows the silhouettes were computed.
 
@@ -158,10 +167,9 @@ def try_every_k(
         rows = rows[_ordinary(rows, settings)]
         order = np.random.default_rng(settings.seed).permutation(len(rows))
         sample = np.sort(order[: settings.silhouette_sample_rows])
-        candidates = []
-        for k in range(k_min, min(k_max, _distinct(rows), len(rows) - 1) + 1):
-            centres, labels, filled = _k_means(rows, k, settings.seed)
-            candidates.append(_judged(filled, labels, centres, sample, settings.smallest_share))
+        most = min(k_max, distinct_rows(rows), len(rows) - 1)
+        halves = splits(rows, settings.seed)
+        candidates = [_judged(rows, k, sample, halves, settings) for k in range(k_min, most + 1)]
     accepted = [candidate for candidate in candidates if candidate.refusal is None]
     if not accepted:
         return tuple(candidates), 1, len(sample)
@@ -189,9 +197,9 @@ def _ordinary(rows: NDArray[np.float64], settings: ClusterSettings) -> NDArray[n
     keep = np.ones(len(rows), dtype=np.bool_)
     finest = max(settings.finest, 2)
     for _ in range(_ASIDE_ROUNDS):
-        if _distinct(rows[keep]) <= finest:
+        if distinct_rows(rows[keep]) <= finest:
             break
-        _, labels, _ = _k_means(rows[keep], finest, settings.seed)
+        _, labels, _ = k_means(rows[keep], finest, settings.seed)
         tiny = np.bincount(labels, minlength=finest) < settings.smallest_share * len(rows)
         set_aside = tiny[labels].sum() + (~keep).sum()
         if not tiny.any() or set_aside > _ASIDE_SHARE * len(rows):
@@ -200,66 +208,52 @@ def _ordinary(rows: NDArray[np.float64], settings: ClusterSettings) -> NDArray[n
     return keep
 
 
-def _distinct(rows: NDArray[np.float64]) -> int:
-    return len(np.unique(rows, axis=0))
-
-
-def _k_means(
-    rows: NDArray[np.float64], k: int, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    """Clusters (k, d), labels (n,) and the rows with what was missing filled in.
-
-    Missing values are filled from the row's cluster, which is then found anew (k-POD: Chi, Chi
-    and Baraniuk, 2016, "k-POD: a method for k-means clustering of missing data", Am. Stat. 70).
-    A cluster's centre is the mean of what is present, so that no filling draws it to itself.
-    """
-    missing = np.isnan(rows)
-    filled = np.where(missing, 0.0, rows)
-    rounds = _FILL_ROUNDS if missing.any() else 1
-    for _ in range(rounds):
-        model = KMeans(n_clusters=k, n_init=_STARTS if k > 1 else 1, random_state=seed)
-        labels = model.fit(filled).labels_.astype(np.int64)
-        if missing.any():
-            # By what is present, as in scoring: what was filled in would vote for itself.
-            labels = nearest_cluster(rows, None, model.cluster_centers_.astype(np.float64))[1]
-        centres = _present_means(rows, labels, model.cluster_centers_.astype(np.float64))
-        filled = np.where(missing, centres[labels], filled)
-    return centres, labels, filled
-
-
-def _present_means(
-    rows: NDArray[np.float64], labels: NDArray[np.int64], centres: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Mean of the present values per cluster; `centres` where none is or none is missing."""
-    present = ~np.isnan(rows)
-    if present.all():
-        return centres
-    means = centres.copy()
-    for index in range(len(centres)):
-        own = labels == index
-        counts = present[own].sum(axis=0)
-        np.divide(np.nansum(rows[own], axis=0), counts, out=means[index], where=counts > 0)
-    return means
-
-
 def _judged(
     rows: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    centres: NDArray[np.float64],
+    k: int,
     sample: NDArray[np.int64],
-    smallest_share: float,
+    halves: Sequence[Split],
+    settings: ClusterSettings,
 ) -> Candidate:
-    k = len(centres)
+    centres, labels, filled = k_means(rows, k, settings.seed)
     sizes = np.sort(np.bincount(labels, minlength=k))[::-1]
     share = float(sizes[-1] / len(rows))
-    found = len(np.unique(labels[sample]))
     silhouette = float("nan")
-    if 1 < found < len(sample):
-        silhouette = float(silhouette_score(rows[sample], labels[sample], metric="euclidean"))
-    refusal = None
-    if share < smallest_share:
-        refusal = f"its smallest cluster has {100 * share:.2f} % of the rows"
-    elif np.isnan(silhouette):
-        refusal = "its silhouette is undefined: the sample fell into one cluster"
-    inertia = float(np.square(rows - centres[labels]).sum(axis=1).mean())
-    return Candidate(k, silhouette, tuple(int(size) for size in sizes), share, inertia, refusal)
+    if 1 < len(np.unique(labels[sample])) < len(sample):
+        silhouette = float(silhouette_score(filled[sample], labels[sample], metric="euclidean"))
+    separate = separation(rows, labels, centres)
+    stable = float("nan")
+    refusal = _refusal(silhouette, share, separate, settings)
+    if refusal is None:
+        # By far the dearest test, so only of those that passed the others.
+        stable = float(np.median(agreements(halves, k, settings.seed)))
+        if stable < LEAST_STABILITY:
+            refusal = (
+                f"unstable: clusterings of two halves of the history agree to {stable:.2f} "
+                f"(adjusted Rand index), less than {LEAST_STABILITY:g}"
+            )
+    return Candidate(
+        k=k,
+        silhouette=silhouette,
+        cluster_sizes=tuple(int(size) for size in sizes),
+        smallest_share=share,
+        inertia=float(np.square(filled - centres[labels]).sum(axis=1).mean()),
+        separation=separate,
+        stability=stable,
+        refusal=refusal,
+    )
+
+
+def _refusal(
+    silhouette: float, share: float, separate: float, settings: ClusterSettings
+) -> str | None:
+    if share < settings.smallest_share:
+        return f"its smallest cluster has {100 * share:.2f} % of the rows"
+    if np.isnan(silhouette):
+        return "its silhouette is undefined: the sample fell into one cluster"
+    if separate < LEAST_SEPARATION:
+        return (
+            f"one cluster cut up: a border lies {separate:.2f} standard deviations from a centre "
+            f"beside it, less than {LEAST_SEPARATION:g}"
+        )
+    return None

@@ -9,6 +9,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from faultline.detector.clusters import Clustering, ClusterSettings, cluster, try_every_k
+from faultline.detector.kmeans import MINI_BATCH_ROWS
 
 SETTINGS = ClusterSettings(
     smallest_share=0.01, finest=5, max_rows=5_000, silhouette_sample_rows=5_000, seed=0
@@ -40,13 +41,61 @@ def test_the_silhouette_says_on_how_many_rows_it_was_computed() -> None:
 
 
 def test_a_candidate_with_a_tiny_cluster_is_refused_by_its_share() -> None:
-    rows = np.vstack((regimes(0, 20), regimes(90, rows=3)))
-    # Nothing is set aside when the finest clustering has no cluster for the three rows alone.
-    candidates, chosen, _ = try_every_k(rows, 2, 3, replace(SETTINGS, smallest_share=0.4))
+    visits = (regimes(0, rows=20), regimes(100, rows=15), regimes(130, rows=5))
+    rows = np.tile(np.vstack(visits), (20, 1))
+    candidates, chosen, _ = try_every_k(rows, 2, 3, replace(SETTINGS, smallest_share=0.2))
 
     assert chosen == 2
-    assert candidates[1].refusal is not None
-    assert candidates[1].refusal.startswith("its smallest cluster has")
+    assert candidates[1].refusal == "its smallest cluster has 12.50 % of the rows"
+
+
+def test_one_cluster_is_the_answer_for_one_cloud_of_rows() -> None:
+    for seed in range(5):
+        rows = np.random.default_rng(seed).normal(size=(1_000, 4))
+        candidates, chosen, _ = try_every_k(rows, 2, 5, SETTINGS)
+
+        assert chosen == 1
+        assert all(candidate.refusal is not None for candidate in candidates)
+
+
+def test_a_steady_drift_is_one_cluster_although_its_silhouette_is_high() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.linspace(0, 50, 1_000)[:, np.newaxis] + rng.normal(size=(1_000, 3))
+    candidates, chosen, _ = try_every_k(rows, 2, 5, SETTINGS)
+
+    assert chosen == 1
+    assert candidates[0].silhouette > 0.5
+    assert candidates[0].refusal is not None
+    assert candidates[0].refusal.startswith("one cluster cut up: a border lies 1.7")
+
+
+def test_a_long_cloud_of_correlated_sensors_is_one_cluster() -> None:
+    rng = np.random.default_rng(0)
+    load = rng.normal(size=(1_000, 1))
+    rows = load * [5.0, -5.0, 5.0, 5.0] + rng.normal(size=(1_000, 4))
+
+    assert try_every_k(rows, 2, 5, SETTINGS)[1] == 1
+
+
+def test_a_regime_that_was_seen_once_is_refused_as_unstable() -> None:
+    rows = np.random.default_rng(0).normal(size=(1_000, 4))
+    rows[400:450] += 30
+    candidates, chosen, _ = try_every_k(rows, 2, 2, SETTINGS)
+
+    assert chosen == 1
+    assert candidates[0].stability < 0.2
+    assert candidates[0].refusal is not None
+    assert candidates[0].refusal.startswith("unstable: clusterings of two halves of the history")
+
+
+def test_a_rare_regime_that_comes_back_is_a_cluster() -> None:
+    rows = np.random.default_rng(0).normal(size=(1_000, 4))
+    for start in (100, 310, 520, 730, 940):
+        rows[start : start + 10] += 30
+    candidates, chosen, _ = try_every_k(rows, 2, 4, SETTINGS)
+
+    assert chosen == 2
+    assert candidates[0].stability == 1.0
 
 
 def test_one_cluster_is_chosen_when_every_candidate_is_refused() -> None:
@@ -93,3 +142,15 @@ def test_more_rows_than_the_limit_are_thinned_over_their_whole_length() -> None:
     settings = replace(SETTINGS, max_rows=100)
 
     assert try_every_k(regimes(0, 20, 50), 2, 5, settings)[1] == 3
+
+
+def test_many_rows_give_the_clusters_and_the_bits_of_mini_batches() -> None:
+    settings = replace(SETTINGS, max_rows=30_000)
+    rows = regimes(0, 20, 50, rows=5_000)
+    assert len(rows) > MINI_BATCH_ROWS
+
+    found = cluster(rows, 3, settings)
+    centres = np.sort((found.centre + found.scale * found.clusters).mean(axis=1))
+
+    np.testing.assert_allclose(centres, [0, 20, 50], atol=0.1)
+    assert cluster(rows, 3, settings).clusters.tobytes() == found.clusters.tobytes()
