@@ -13,9 +13,9 @@ from numpy.testing import assert_array_equal
 
 from bench import skab
 from bench.figures import Confusion, pooled
-from bench.learning import always
+from bench.learning import Fitted, always
 from bench.outcome import Outcome
-from bench.recordings import UnreadableData
+from bench.recordings import Rows, UnreadableData
 from faultline.detector.fit import FitConfig
 
 
@@ -100,6 +100,22 @@ def test_always_alarming_reaches_the_f1_of_the_faulty_share(skab_folder: Path) -
     rows = skab.figures(recording, outcomes["always"]).rows
     assert rows.f1 == pytest.approx(2 * 0.5 / 1.5)
     assert (rows.far_percent, rows.mar_percent) == (100.0, 0.0)
+
+
+def test_a_peer_on_means_is_judged_from_the_first_row_after_training(skab_folder: Path) -> None:
+    recording = skab.read(skab_folder)[0]
+    recording.values[:, 0] = np.arange(600.0)
+    learnt_from: list[int] = []
+
+    def above_the_last_training_row(train: Rows) -> Fitted:
+        learnt_from.append(len(train))
+        return Fitted(lambda rows: rows[:, 0], {"limit": 399.0})
+
+    outcomes = skab.peer_outcomes(recording, above_the_last_training_row, "peer", 10)
+
+    assert learnt_from == [391]
+    # The mean of the ten rows up to row t is t - 4.5: above 399 from row 404 on.
+    assert_array_equal(np.flatnonzero(~outcomes["peer, limit"].bad), np.arange(4))
 
 
 def test_the_ablation_says_what_it_leaves_out_and_what_changes(
