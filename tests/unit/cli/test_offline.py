@@ -1,0 +1,229 @@
+"""`faultline fit`, `score` and `explain` at the terminal, from CSV files to a picture."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from faultline.cli import app
+from faultline.cli.offline import spread
+from faultline.errors import FaultlineError
+from faultline.readings import format_timestamp
+
+START_MS = 1_767_225_600_000
+
+
+def write_csv(path: Path, seed: int, rows: int = 900, fault: slice | None = None) -> Path:
+    rng = np.random.default_rng(seed)
+    load = np.sin(2 * np.pi * np.arange(rows) / 30)[:, np.newaxis]
+    values = 10.0 + load * [3.0, -2.0, 1.0] + 0.1 * rng.normal(size=(rows, 3))
+    if fault is not None:
+        values[fault, 1] -= 4.0
+    lines = ["timestamp,heat,flow,noise,site"]
+    lines += [
+        f"{format_timestamp(START_MS + 1_000 * row)},{a},{b},{c},north"
+        for row, (a, b, c) in enumerate(values.tolist())
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+def done(*args: object) -> str:
+    result = run(*args)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("offline")
+    done("fit", "--input", write_csv(folder / "train.csv", 1), "--model", folder / "model")
+    return folder / "model"
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> Path:
+    return write_csv(tmp_path / "day.csv", 2, 400, slice(200, 300))
+
+
+def test_fit_tells_a_person_what_was_learnt(tmp_path: Path) -> None:
+    train = write_csv(tmp_path / "train.csv", 1)
+    told = done("fit", "--input", train, "--model", tmp_path / "m", "--machine-type", "pump")
+    for said in (
+        "faultline-pump is in",
+        "900 from 2026-01-01T00:00:00.000Z",
+        "3 used: flow, heat, noise",
+        "left out: site (holds text, no numbers)",
+        "one load cycle of 30 rows",
+        "scores 1.0",
+        "machine-days",
+    ):
+        assert said in told
+
+
+def test_fit_tells_a_machine_the_same_as_json(tmp_path: Path) -> None:
+    train = write_csv(tmp_path / "train.csv", 1)
+    told = json.loads(
+        done(
+            *("fit", "--input", train, "--model", tmp_path / "m", "--json"),
+            *("--false-alarm-rate", 0.01, "--ignore", "noise,absent", "--seed", 3),
+        )
+    )
+    assert told["model"]["name"] == "faultline-default"
+    assert told["boundary"]["false_alarm_rate"] == 0.01
+    assert told["sensors"]["used"] == ["flow", "heat"]
+    assert told["sensors"]["left_out"]["noise"] == "ignored, as asked for"
+    assert (tmp_path / "m" / "manifest.json").is_file()
+
+
+def test_fit_takes_several_files_after_one_option(tmp_path: Path) -> None:
+    first, second = write_csv(tmp_path / "a.csv", 1), write_csv(tmp_path / "b.csv", 1, 1_200)
+    told = json.loads(done("fit", "--input", first, second, "--model", tmp_path / "m", "--json"))
+    assert told["rows"]["used"] == 1_200
+    assert told["rows"]["doubled"] == 900
+
+
+def test_values_are_spread_over_repeatable_options_only() -> None:
+    given = ["--input", "a", "b", "--model", "m", "--ignore", "x", "y", "--json"]
+    assert spread(given, {"--input", "--ignore"}) == [
+        *("--input", "a", "--input", "b", "--model", "m"),
+        *("--ignore", "x", "--ignore", "y", "--json"),
+    ]
+
+
+def test_score_writes_a_line_for_each_row_and_sums_up(
+    model: Path, day: Path, tmp_path: Path
+) -> None:
+    output, plot = tmp_path / "scores.csv", tmp_path / "scores.png"
+    told = done("score", "--model", model, "--input", day, "--output", output, "--plot", plot)
+    with output.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 400
+    assert [line["timestamp"] for line in lines][:2] == [
+        "2026-01-01T00:00:00.000Z",
+        "2026-01-01T00:00:01.000Z",
+    ]
+    assert (lines[0]["score"], lines[0]["status"], lines[0]["alarm"]) == ("", "warming_up", "0")
+    assert (lines[280]["alarm"], lines[280]["top_sensor"]) == ("1", "flow")
+    assert "400 rows, 371 scored" in told
+    assert "29 warming_up" in told
+    assert "1 alarm\n" in told
+    assert "machine: flow " in told
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_score_tells_the_alarms_as_json(model: Path, day: Path, tmp_path: Path) -> None:
+    output = tmp_path / "scores.csv"
+    told = json.loads(done("score", "--model", model, "--input", day, "--output", output, "--json"))
+    [alarm] = told["alarms"]
+    assert alarm["opened"] < alarm["peak_at"] < alarm["closed"]
+    assert alarm["peak_score"] > 1
+    assert alarm["sentence"].startswith("machine: flow ")
+    assert told["scored"] == 371
+    assert told["statuses"]["warming_up"] == 29
+
+
+def test_score_says_which_sensors_the_file_lacks(model: Path, day: Path, tmp_path: Path) -> None:
+    day.write_text(day.read_text().replace("noise", "noise_2", 1))
+    told = done("score", "--model", model, "--input", day, "--output", tmp_path / "s.csv")
+    assert "not in the file, scored without: noise" in told
+
+
+def test_explain_says_a_sentence_a_table_and_draws(model: Path, day: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "why.png"
+    asked = ("explain", "--model", model, "--input", day, "--at", "2026-01-01T00:04:40Z")
+    lines = done(*asked, "--plot", plot).splitlines()
+    assert lines[0].startswith("machine: flow ")
+    assert "% of the deviation" in lines[0]
+    assert "failure" in lines[1]
+    header = next(line for line in lines if line.startswith("sensor"))
+    assert header.split() == ["sensor", "share", "observed", "expected", "direction", "health"]
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+    told = json.loads(done(*asked, "--json"))
+    assert told["sensors"][0]["sensor"] == "flow"
+    assert sum(one["share"] for one in told["sensors"]) == pytest.approx(1.0)
+    assert told["sensors"][0]["health"] == "ok"
+
+
+def test_explain_names_the_machine(model: Path, day: Path) -> None:
+    asked = ("explain", "--model", model, "--input", day, "--at", "2026-01-01T00:04:40Z")
+    assert done(*asked, "--machine", "pump-07").startswith("pump-07: flow ")
+
+
+def test_explain_says_why_a_row_has_no_score(model: Path, day: Path) -> None:
+    told = done("explain", "--model", model, "--input", day, "--at", "2026-01-01T00:00:02Z")
+    assert "no score at this row: the window is not full yet; a score needs 30 rows" in told
+
+
+def failure(*args: object) -> str:
+    result = run(*args)
+    assert result.exit_code != 0
+    if isinstance(result.exception, FaultlineError):
+        return str(result.exception)
+    return " ".join(result.output.replace("│", " ").split())
+
+
+def test_what_is_wrong_is_said_in_a_sentence(model: Path, day: Path, tmp_path: Path) -> None:
+    new = ("--model", tmp_path / "m")
+    assert "no column 'time'; the columns are timestamp, heat" in failure(
+        "fit", "--input", day, *new, "--timestamp-column", "time"
+    )
+    assert "cannot be opened" in failure("fit", "--input", tmp_path / "gone.csv", *new)
+    assert "holds a model already; --overwrite" in failure("fit", "--input", day, "--model", model)
+    assert "false_alarm_rate must lie between 0 and 0.5" in failure(
+        "fit", "--input", day, *new, "--false-alarm-rate", 2
+    )
+    assert "machine_type" in failure("fit", "--input", day, *new, "--machine-type", "A B")
+    assert "send more history" in failure(
+        "fit", "--input", write_csv(tmp_path / "short.csv", 1, 20), *new
+    )
+    assert "no such folder" in failure(
+        "score", *new, "--input", day, "--output", tmp_path / "s.csv"
+    )
+    assert "there is no folder" in failure(
+        "score", "--model", model, "--input", day, "--output", tmp_path / "none" / "s.csv"
+    )
+    assert "the nearest are 2026-01-01T00:04:40.000Z and 2026-01-01T00:04:41.000Z" in failure(
+        "explain", "--model", model, "--input", day, "--at", "2026-01-01T00:04:40.5Z"
+    )
+    assert not (tmp_path / "m").exists()
+
+
+def test_overwrite_replaces_the_model(day: Path, tmp_path: Path) -> None:
+    train = write_csv(tmp_path / "train.csv", 1)
+    fit = ("fit", "--input", train, "--model", tmp_path / "m", "--json")
+    first = json.loads(done(*fit))
+    second = json.loads(done(*fit, "--overwrite", "--machine-type", "pump"))
+    assert (first["model"]["name"], second["model"]["name"]) == (
+        "faultline-default",
+        "faultline-pump",
+    )
+    assert json.loads((tmp_path / "m" / "manifest.json").read_text())["machine_type"] == "pump"
+
+
+@pytest.mark.parametrize("name", ["fit", "score", "explain"])
+def test_help_teaches_without_loading_what_it_does_not_need(name: str) -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from faultline.cli import app; "
+        f"print(CliRunner().invoke(app, ['{name}', '--help']).output); print(*sys.modules)"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert "--timestamp-column" in output
+    loaded: set[Any] = set(output.split())
+    assert not {"sklearn", "matplotlib", "pyarrow", "mlflow"} & loaded
