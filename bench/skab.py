@@ -171,15 +171,7 @@ def faultline_figures(
 
 def print_pooled(results: Mapping[str, ByGroup]) -> None:
     """Print one line per method over all files."""
-    header = [
-        "all 34 files pooled",
-        "F1",
-        "FAR %",
-        "MAR %",
-        "F1 alarm",
-        "FAR % alarm",
-        "MAR % alarm",
-    ]
+    header = ["all files pooled", *HEADER]
     lines = [
         [name, *cells(total.rows), *cells(total.alarms)]
         for name, total in ((name, pooled(by_group)) for name, by_group in results.items())
