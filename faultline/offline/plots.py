@@ -102,7 +102,9 @@ def draw_explanation(path: Path, table: Table, explained: Explained) -> None:
         share = next((part.share for part in shown if part.sensor == name), None)
         axes.set_ylabel(_plain(name, 22), fontsize=8)
         if share is not None:
-            axes.set_title(f"{_plain(name, 60)}: {share:.0%} of the deviation", fontsize=9)
+            axes.set_title(
+                f"{_plain(name, 60)}: {share * 100:.0f} % of the deviation", fontsize=9, loc="left"
+            )
     _legend(panels[0])
     figure.suptitle(
         f"{_plain(explained.machine_id, 60)} at {_plain(explained.timestamp, 40)} (dotted line)"
