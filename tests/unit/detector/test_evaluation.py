@@ -115,6 +115,19 @@ def test_a_fault_that_changes_nothing_is_not_counted(
     assert result(measured(fitted, level), "stuck").trials == 30
 
 
+def test_a_kind_that_changed_nothing_anywhere_is_undefined(
+    fitted: Fit, later: list[MachineHistory]
+) -> None:
+    still = replace(later[0], values=np.tile(fitted.detector.centre, (1_500, 1)))
+
+    report = measured(fitted, [still])
+
+    stuck = result(report, "stuck")
+    assert (stuck.trials, stuck.recall, stuck.delay_s, stuck.attribution) == (0, None, None, None)
+    assert report.recall is not None
+    json.dumps(report.as_dict(), allow_nan=False)
+
+
 def test_a_detector_that_never_alarms_finds_no_fault(
     fitted: Fit, later: list[MachineHistory]
 ) -> None:
@@ -207,7 +220,16 @@ def test_no_fault_reaches_over_a_silence(fitted: Fit, later: list[MachineHistory
     )
 
     assert result(report, "offset", 8.0).recall == 1.0
-    assert max(one.delay_s or 0.0 for one in report.by_kind) < 250
+
+
+def test_pieces_between_silences_can_be_too_short(fitted: Fit, later: list[MachineHistory]) -> None:
+    times = later[0].timestamps_ms + DAY_MS * (np.arange(1_500) // 85)
+
+    report = measure(fitted.detector, [replace(later[0], timestamps_ms=times)], RULE, seed=0)
+
+    assert isinstance(report, NotEvaluated)
+    assert "at most 85 rows in a row without a gap" in report.reason
+    assert report.reason.endswith("two windows and the alarm rule take 86")
 
 
 def test_many_sensors_are_sampled() -> None:
