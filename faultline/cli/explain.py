@@ -80,7 +80,7 @@ def explain(  # noqa: PLR0917 - Typer reads options from the signature
     from faultline.offline.table import Layout  # noqa: PLC0415
 
     if plot is not None:
-        require_writable(plot)
+        require_writable(plot, input_file)
     loaded = offline.load(model, registry)
     layout = Layout(timestamp_column, timestamp_unit.value, machine_column)
     table = read_table(input_file, layout, loaded.model.detector.sensors)

@@ -92,7 +92,12 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
     checked(lambda text: make_reading("m", 0, {"s": 0.0}, text), machine_type, "--machine-type")
     require_free(model, overwrite)
     layout = Layout(timestamp_column, timestamp_unit.value, machine_column, offline.names(ignore))
-    learnt = learn(join([read_table(path, layout) for path in inputs], offline.MACHINE), config)
+    tables = [read_table(path, layout) for path in inputs]
+    absent = set(layout.ignore).difference(*(table.columns for table in tables))
+    if absent:
+        told = ", ".join(sorted(absent))
+        typer.echo(f"--ignore names columns that no input has: {told}", err=True)
+    learnt = learn(join(tables, offline.MACHINE), config)
     total = save(
         learnt,
         model,
@@ -103,8 +108,8 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
     found = summary.blocks(learnt)
     name = model_name(machine_type)
     if as_json:
-        told = {"name": name, "folder": str(model), "machine_type": machine_type, "sha256": total}
-        offline.print_json({"model": told, **{block.key: block.content for block in found}})
+        about = {"name": name, "folder": str(model), "machine_type": machine_type, "sha256": total}
+        offline.print_json({"model": about, **{block.key: block.content for block in found}})
     else:
         typer.echo(f"{name} is in {model}")
         typer.echo(summary.as_text(found))

@@ -80,7 +80,7 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
 
     for path in (output, plot):
         if path is not None:
-            require_writable(path)
+            require_writable(path, input_file)
     loaded = offline.load(model, registry)
     layout = Layout(timestamp_column, timestamp_unit.value, machine_column)
     table = read_table(input_file, layout, loaded.model.detector.sensors)

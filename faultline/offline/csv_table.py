@@ -93,7 +93,9 @@ class _Reader:
         texts = delimited.text_columns(source)
         sensors = []
         for index, name in enumerate(source.header):
-            if name in self.layout.ignore:
+            if not name:
+                self.left_out["(no name)"] = "has no name, as a table's index that was written too"
+            elif name in self.layout.ignore:
                 self.left_out[name] = "ignored, as asked for"
             elif name == self.layout.fault_column and name not in roles[:-1]:
                 self.left_out[name] = "names the fault of a row"

@@ -38,14 +38,21 @@ def write_scores(path: Path, table: Table, scored: Scored) -> None:
         raise unwritable(path, error) from error
 
 
-def require_writable(path: Path) -> None:
+def require_writable(path: Path, source: Path) -> None:
     """Check that a file can be written, before the work of making its content.
+
+    Parameters
+    ----------
+    source
+        The input, which must not be lost.
 
     Raises
     ------
     Unwritable
-        When its folder is not there, or does not let us write.
+        When it is the input, its folder is not there, or it may not be written.
     """
+    if path.exists() and source.exists() and path.samefile(source):
+        raise Unwritable(f"{path} is the input itself; give another file's name")
     if path.is_dir():
         raise Unwritable(f"{path} is a folder; give a file's name")
     if not path.parent.is_dir():

@@ -187,7 +187,7 @@ def false_alarms(learnt: Learnt) -> Block:
     alarms = f"{expected.alarms} alarm{'' if expected.alarms == 1 else 's'}"
     lines = [
         f"{expected.row_rate:.2%} of the held-out windows score above 1.0; as alarms: {alarms} in "
-        f"{expected.machine_days:.3g} machine-days"
+        f"{_long(expected.machine_days)}"
     ]
     content = {
         "held_out_rate": expected.row_rate,
@@ -209,6 +209,10 @@ BLOCKS: tuple[Callable[[Learnt], Block], ...] = (
 
 _UNLIKE_THE_REST = 1.5
 _MOST_NAMES = 20
+
+
+def _long(days: float) -> str:
+    return f"{days:.3g} machine-days" if days >= 1 else f"{24 * days:.2g} machine-hours"
 
 
 def _rows(count: int) -> str:

@@ -69,7 +69,7 @@ def test_fit_tells_a_person_what_was_learnt(tmp_path: Path) -> None:
         "left out: site (holds text, no numbers)",
         "one load cycle of 30 rows",
         "scores 1.0",
-        "machine-days",
+        "0 alarms in 0.24 machine-hours",
     ):
         assert said in told
 
@@ -79,7 +79,7 @@ def test_fit_tells_a_machine_the_same_as_json(tmp_path: Path) -> None:
     told = json.loads(
         done(
             *("fit", "--input", train, "--model", tmp_path / "m", "--json"),
-            *("--false-alarm-rate", 0.01, "--ignore", "noise,absent", "--seed", 3),
+            *("--false-alarm-rate", 0.01, "--ignore", "noise,site", "--seed", 3),
         )
     )
     assert told["model"]["name"] == "faultline-default"
@@ -94,6 +94,12 @@ def test_fit_takes_several_files_after_one_option(tmp_path: Path) -> None:
     told = json.loads(done("fit", "--input", first, second, "--model", tmp_path / "m", "--json"))
     assert told["rows"]["used"] == 1_200
     assert told["rows"]["doubled"] == 900
+
+
+def test_fit_says_which_of_the_ignored_columns_are_not_there(tmp_path: Path) -> None:
+    train = write_csv(tmp_path / "train.csv", 1)
+    told = done("fit", "--input", train, "--model", tmp_path / "m", "--ignore", "site", "nosie")
+    assert "--ignore names columns that no input has: nosie" in told
 
 
 def test_values_are_spread_over_repeatable_options_only() -> None:
@@ -196,6 +202,9 @@ def test_what_is_wrong_is_said_in_a_sentence(model: Path, day: Path, tmp_path: P
     )
     assert "there is no folder" in failure(
         "score", "--model", model, "--input", day, "--output", tmp_path / "none" / "s.csv"
+    )
+    assert "is the input itself" in failure(
+        "score", "--model", model, "--input", day, "--output", day
     )
     assert "the nearest are 2026-01-01T00:04:40.000Z and 2026-01-01T00:04:41.000Z" in failure(
         "explain", "--model", model, "--input", day, "--at", "2026-01-01T00:04:40.5Z"

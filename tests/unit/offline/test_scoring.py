@@ -236,11 +236,15 @@ def test_a_score_that_is_read_back_is_the_same_number(
 
 
 def test_a_place_that_cannot_be_written_to_is_said_before_the_work(tmp_path: Path) -> None:
-    require_writable(tmp_path / "scores.csv")
+    source = tmp_path / "day.csv"
+    source.touch()
+    require_writable(tmp_path / "scores.csv", source)
     with pytest.raises(Unwritable, match="there is no folder"):
-        require_writable(tmp_path / "nowhere" / "scores.csv")
+        require_writable(tmp_path / "nowhere" / "scores.csv", source)
     with pytest.raises(Unwritable, match="is a folder"):
-        require_writable(tmp_path)
+        require_writable(tmp_path, source)
+    with pytest.raises(Unwritable, match="is the input itself"):
+        require_writable(tmp_path / "." / "day.csv", source)
 
 
 def same(one: Scored, other: Scored) -> bool:

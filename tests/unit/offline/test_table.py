@@ -67,6 +67,12 @@ def test_what_is_no_sensor_is_left_out_with_its_reason(tmp_path: Path) -> None:
     }
 
 
+def test_a_column_without_a_name_is_no_sensor(tmp_path: Path) -> None:
+    table = read(tmp_path, ",timestamp,a\n0,1000,1\n1,2000,2\n")
+    assert table.sensors == ("a",)
+    assert list(table.left_out) == ["(no name)"]
+
+
 def test_a_column_that_is_empty_at_first_and_then_text_is_left_out(tmp_path: Path) -> None:
     empty = "".join(f"{row},1,\n" for row in range(200))
     table = read(tmp_path, f"timestamp,a,note\n{empty}200,1,checked\n201,2,7\n")
