@@ -44,6 +44,12 @@ def test_rows_without_a_value_and_doubled_ones_are_left_out_and_counted(tmp_path
     assert (found.rows_read, found.empty_rows, found.doubled_rows) == (5, 1, 2)
 
 
+def test_of_rows_of_one_time_the_first_of_the_file_stays(tmp_path: Path) -> None:
+    lines = [f"{time},{value}" for time in range(500, 0, -1) for value in (time, -time)]
+    [history] = joined(tmp_path, "\n".join(["timestamp,a", *lines])).machines
+    assert history.values[:, 0].tolist() == list(range(1, 501))
+
+
 def test_other_values_for_one_time_in_two_files_name_both_places(tmp_path: Path) -> None:
     told = r"0\.csv: line 3 and .*1\.csv: line 2 have the same timestamp.*--machine-column"
     with pytest.raises(UntrainableHistory, match=told):

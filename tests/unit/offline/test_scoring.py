@@ -170,13 +170,12 @@ def test_rows_without_any_value_have_a_line_and_leave_the_alarm_as_it_is(
 def test_a_file_that_begins_anew_is_scored_anew(
     loaded: Loaded, write_csv: WriteCsv, pump: Any
 ) -> None:
-    rows = pump.faulty_rows()
-    path = write_csv(
-        "twice.csv", np.concatenate((rows, rows)), [*pump.times(600), *pump.times(600)]
-    )
+    rows, stamps = pump.faulty_rows(), pump.times(600)
+    both = np.concatenate((pump.rows(9, 600), rows))
     _, once = scored_file(loaded, write_csv("once.csv", rows))
-    _, twice = scored_file(loaded, path)
-    assert len(twice.alarms) == 2
+    _, twice = scored_file(loaded, write_csv("twice.csv", both, [*stamps, *stamps]))
+    assert len(twice.alarms) == 1
+    assert not twice.alarm[:600].any()
     again = twice.alarm[600:]
     assert again[pump.fault_from :].tolist() == once.alarm[pump.fault_from :].tolist()
 
