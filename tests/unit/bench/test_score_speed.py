@@ -18,10 +18,7 @@ def test_each_contender_that_is_installed_has_a_rate_for_each_batch(
     score_speed.main(["--quick", "--no-peers"])
 
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")][2:]
-    assert [row.split("|")[1].strip() for row in rows] == [
-        score_speed.FAULTLINE,
-        score_speed.SCIKIT_LEARN,
-    ]
+    assert [row.split("|")[1].strip() for row in rows] == list(score_speed.OWN_PACKAGES)
     for row in rows:
         assert all(int(cell.replace(",", "")) > 0 for cell in row.split("|")[2:-1])
 
@@ -37,9 +34,7 @@ def test_a_peer_that_is_not_installed_is_said_in_its_row(
     monkeypatch.setattr(sys, "meta_path", [_Absent(module), *sys.meta_path])
     stream = running_machine(10_000)
 
-    found = score_speed.measured(
-        [score_speed.FAULTLINE, score_speed.SCIKIT_LEARN, name], stream, 1, 0.0
-    )
+    found = score_speed.measured([*score_speed.OWN_PACKAGES, name], stream, 1, 0.0)
 
     assert found[name] == f"{module} is not installed"
     assert f"{module} is not installed" in score_speed.report(found, 1)
@@ -69,3 +64,16 @@ def test_the_stream_that_is_timed_is_scored_in_one_piece() -> None:
         np.concatenate([part.score for part in parts]),
         whole.score,  # type: ignore[attr-defined]
     )
+
+
+def test_the_same_work_in_scikit_learn_carries_rows_from_batch_to_batch() -> None:
+    train, stream = running_machine(2_000, seed=1), running_machine(50, seed=2)
+    begin = score_speed.CONTENDERS[score_speed.SAME_WORK]
+    (_, whole) = begin(train)([stream])(0)  # type: ignore[misc]
+
+    score = begin(train)([stream[:5], stream[5:20], stream[20:]])
+
+    assert score(0) is None
+    parts = [score(index)[1] for index in (1, 2)]  # type: ignore[index]
+    np.testing.assert_allclose(np.concatenate(parts), whole)
+    assert len(whole) == 50 - (score_speed.WINDOW_ROWS - 1)
