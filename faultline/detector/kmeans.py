@@ -10,7 +10,10 @@ from faultline.detector.distance import nearest_cluster
 
 MINI_BATCH_ROWS = 10_000
 """More rows than these are clustered by mini-batches: about ten times faster, with a mean squared
-distance at most two percent larger."""
+distance one or two percent larger at most on generated rows."""
+
+MANY_DISTINCT = 500
+"""Far more than the clusters anyone looks for."""
 
 _BATCH_ROWS = 1_024
 _STARTS = 4
@@ -61,8 +64,13 @@ def k_means(
 
 
 def distinct_rows(rows: NDArray[np.float64]) -> int:
-    """Count rows that differ from one another."""
-    return len(np.unique(rows, axis=0))
+    """Count rows that differ from one another; where they are many, at least `MANY_DISTINCT`.
+
+    The first rows nearly always show that there are more than any number of clusters, and sorting
+    all of them takes longer than clustering them.
+    """
+    first = len(np.unique(rows[: 2 * MANY_DISTINCT], axis=0))
+    return first if first >= MANY_DISTINCT else len(np.unique(rows, axis=0))
 
 
 def _model(rows: int, k: int, seed: int) -> KMeans | MiniBatchKMeans:
