@@ -140,14 +140,19 @@ def follow(
 ) -> tuple[AlarmTracker, list[AlarmEvent]]:
     """Run the alarm rule over the verdicts of one machine, in order.
 
-    Verdicts without a score (warming up, late, ...) neither open nor close an alarm.
+    Verdicts without a score (warming up, late, ...) neither open nor close an alarm. Nor do those
+    of a lasting new state: an alarm that is open then no longer grows, but stays.
 
     Returns
     -------
     tuple
         The tracker after them, and what happened.
     """
-    scored = [verdict for verdict in verdicts if verdict.score is not None]
+    scored = [
+        verdict
+        for verdict in verdicts
+        if verdict.score is not None and verdict.status is not Status.NEW_NORMAL
+    ]
     if tracker.alarm is None and _bad_count(tracker, scored) < policy.open_bad:
         return _quiet(tracker, scored, policy), []
     return follow_step_by_step(tracker, source, scored, policy)

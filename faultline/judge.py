@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
 from faultline.alarms import AlarmEvent, AlarmPolicy, Source, follow
-from faultline.detector import Detector, RowState, Scores, Window
-from faultline.machine_state import LateRun, MachineState
+from faultline.detector import Adaptation, Detector, Health, RowState, Scores, Window
+from faultline.machine_state import Adapted, LateRun, MachineState
 from faultline.readings import MAX_SENSORS, Reading
 from faultline.rows import MAX_LATE_ROWS, columns_of, late_run, sift, take, tidied, values_of
-from faultline.verdicts import SensorContribution, Status, Verdict, VerdictBatch
+from faultline.verdicts import Reason, SensorContribution, Status, Verdict, VerdictBatch
 
 KEPT_ROWS = 128
 """So many raw rows are kept of every machine, more where the model's window is longer: a first
@@ -130,11 +131,13 @@ def judge(
         times = times[in_order]
     window = before.window.aligned(columns)
     values = values_of(columns, [reading.sensors for reading in on_time])
-    verdicts = (
-        _without_model(times)
-        if model is None
-        else _scored(model.detector, window, times, values, explanation)
-    )
+    adapted = before.adapted
+    if model is None:
+        verdicts = _without_model(times)
+    else:
+        known = _Machine(machine.machine_id, window, _adaptation(model, adapted))
+        verdicts, after = _scored(model.detector, known, times, values, explanation)
+        adapted = Adapted(model.version, after)
     if len(on_time) < len(readings):
         verdicts = _with_refused(verdicts, readings, in_order, duplicate)
 
@@ -153,10 +156,11 @@ def judge(
         model_name=None if model is None else model.name,
         model_version=None if model is None else model.version,
     )
-    after = MachineState(window, alarms, late)
+    state = MachineState(window, alarms, late, adapted)
     if late.rows == MAX_LATE_ROWS:
-        after = MachineState(Window.empty(()), alarms, LateRun(given_up_ms=after.latest_ms))
-    return Judgement(batch, events, after)
+        begun = LateRun(given_up_ms=state.latest_ms)
+        state = MachineState(Window.empty(()), alarms, begun, adapted)
+    return Judgement(batch, events, state)
 
 
 def _in_parts(
@@ -203,58 +207,90 @@ def _with_refused(
     ]
 
 
-# By code: 0 and 1 for a row without and with a score above 1.0, then the detector's other states.
-_STATUS = (Status.NORMAL, Status.FAILURE, Status.WARMING_UP, Status.INSUFFICIENT_DATA)
-_CODE_OF_STATE = {RowState.WARMING_UP: 2, RowState.INSUFFICIENT: 3}
+# By code: 0 to 2 for a row with a score (within the boundary, beyond it, in a lasting new state),
+# then the detector's other states.
+_STATUS = (
+    Status.NORMAL,
+    Status.FAILURE,
+    Status.NEW_NORMAL,
+    Status.WARMING_UP,
+    Status.INSUFFICIENT_DATA,
+)
+_CODE_OF_STATE = {RowState.WARMING_UP: 3, RowState.INSUFFICIENT: 4}
+
+
+class _Machine(NamedTuple):
+    """What the detector needs to know of a machine's past."""
+
+    machine_id: str
+    window: Window
+    adaptation: Adaptation | None
+
+
+def _adaptation(model: Model, adapted: Adapted | None) -> Adaptation | None:
+    """What was learnt with this version; another one has learnt from later rows itself."""
+    return adapted.adaptation if adapted and adapted.version == model.version else None
 
 
 def _scored(
     detector: Detector,
-    window: Window,
+    machine: _Machine,
     times: NDArray[np.int64],
     values: NDArray[np.float64],
     explanation: Explanation,
-) -> list[Verdict]:
-    # The detector looks back over one window; its other rows are kept for models to come.
-    recent = slice(max(0, len(window) - detector.window_rows), len(window))
+) -> tuple[list[Verdict], Adaptation]:
+    window = machine.window
+    # The detector looks back over so many rows; the others are kept for models to come.
+    recent = slice(max(0, len(window) - detector.rows_needed), len(window))
     carried = Window(
         detector.sensors,
         window.timestamps_ms[recent],
         take(window.sensors, window.values[recent], detector.sensors),
     )
-    scores, _ = detector.score(carried, times, take(window.sensors, values, detector.sensors))
+    scores, _ = detector.score(
+        carried,
+        times,
+        take(window.sensors, values, detector.sensors),
+        machine_id=machine.machine_id,
+        adaptation=machine.adaptation,
+    )
     has_score = scores.state == RowState.SCORED
     code = np.where(scores.score > 1.0, 1, 0)
+    code[scores.settled] = 2
     for state, number in _CODE_OF_STATE.items():
         code[scores.state == state] = number
     contributions = _contributions(detector, scores, has_score, explanation)
-    health = _health(detector.sensors, scores.health.missing)
-    return [
+    health = _health(detector.sensors, scores.health)
+    verdicts = [
         Verdict(
             timestamp_ms=at_ms,
             status=_STATUS[number],
             score=score,
             cluster=cluster,
             known=known,
+            reason=Reason.SENSOR_FAULT if by_sensor else None,
             contributions=contributions.get(row, ()),
             health=health.get(row, _WELL),
         )
-        if number <= 1
+        if number <= 2
         else Verdict(timestamp_ms=at_ms, status=_STATUS[number], health=health.get(row, _WELL))
-        for row, (at_ms, number, score, cluster, known) in enumerate(
+        for row, (at_ms, number, score, cluster, known, by_sensor) in enumerate(
             zip(
                 times.tolist(),
                 code.tolist(),
                 scores.score.tolist(),
                 scores.cluster.tolist(),
                 scores.known.tolist(),
+                scores.sensor_fault.tolist(),
                 strict=True,
             )
         )
     ]
+    return verdicts, scores.adaptation
 
 
 _WELL: dict[str, str] = {}
+_SICKNESSES = ("missing", "silent", "stuck", "out_of_range")
 
 
 def _contributions(
@@ -267,7 +303,13 @@ def _contributions(
     return {
         row: tuple(
             SensorContribution(
-                part.sensor, part.share, part.observed, part.expected, part.direction
+                part.sensor,
+                part.share,
+                part.observed,
+                part.expected,
+                part.expected_low,
+                part.expected_high,
+                part.direction,
             )
             for part in explained
         )
@@ -277,16 +319,21 @@ def _contributions(
     }
 
 
-def _health(sensors: tuple[str, ...], missing: NDArray[np.bool_]) -> dict[int, dict[str, str]]:
+def _health(sensors: tuple[str, ...], found: Health) -> dict[int, dict[str, str]]:
     """What is wrong with single sensors, for the rows where something is."""
+    # The later wins: a silent sensor is missing as well, one out of range may be stuck there.
+    named = np.zeros(found.missing.shape, dtype=np.int8)
+    for number, name in enumerate(_SICKNESSES, start=1):
+        named[getattr(found, name)] = number
     # A sensor that is gone is gone for many rows: they share one dictionary.
     known: dict[bytes, dict[str, str]] = {}
     health: dict[int, dict[str, str]] = {}
-    for row in np.flatnonzero(missing.any(axis=1)).tolist():
-        pattern = missing[row].tobytes()
+    for row in np.flatnonzero(named.any(axis=1)).tolist():
+        pattern = named[row].tobytes()
         if pattern not in known:
             known[pattern] = {
-                sensors[column]: "missing" for column in np.flatnonzero(missing[row]).tolist()
+                sensors[column]: _SICKNESSES[named[row, column] - 1]
+                for column in np.flatnonzero(named[row]).tolist()
             }
         health[row] = known[pattern]
     return health

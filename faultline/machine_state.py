@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from faultline.alarms import AlarmTracker
-from faultline.detector import Window
+from faultline.detector import Adaptation, Window
 
 SNAPSHOT_SCHEMA = 1
 MAX_SNAPSHOT_BYTES = 900_000
@@ -40,6 +41,14 @@ class LateRun(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, eq=False)
+class Adapted:
+    """What one model version has learnt of the machine while it scored."""
+
+    version: str
+    adaptation: Adaptation
+
+
+@dataclass(frozen=True, eq=False)
 class MachineState:
     """One machine as its last reading left it.
 
@@ -52,17 +61,33 @@ class MachineState:
         The alarm rule's counters and the open alarm.
     late
         What may show that the window's times are those of a clock that was ahead.
+    adapted
+        Drift that was followed, and a lasting state that is the new normal; None before a model
+        has scored.
     """
 
     window: Window = field(default_factory=lambda: Window.empty(()))
     alarms: AlarmTracker = field(default_factory=AlarmTracker)
     late: LateRun = field(default_factory=LateRun)
+    adapted: Adapted | None = None
 
     @property
     def latest_ms(self) -> int:
         """The latest time of a reading that it took in; -1 before the first."""
         times = self.window.timestamps_ms
         return max(self.late.given_up_ms, int(times[-1]) if len(times) else -1)
+
+
+class _AdaptedSnapshot(msgspec.Struct, frozen=True):
+    """An adaptation as it is kept; positions as float64, one after another."""
+
+    version: str
+    rows: int
+    offset: bytes
+    level: bytes | None
+    proposed: bytes | None
+    proposed_since_ms: int
+    proposed_steps: int
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
@@ -75,6 +100,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
     compressed: bool
     alarms: AlarmTracker
     late: LateRun = LateRun()
+    adapted: _AdaptedSnapshot | None = None
 
 
 class _SchemaOnly(msgspec.Struct, frozen=True):
@@ -107,6 +133,7 @@ def encode_state(state: MachineState) -> bytes:
                 compressed=compressed,
                 alarms=state.alarms,
                 late=state.late,
+                adapted=_packed(state.adapted),
             )
         )
         if len(encoded) <= MAX_SNAPSHOT_BYTES or rows <= 1:
@@ -132,6 +159,43 @@ def decode_state(value: bytes) -> MachineState:
         rows = np.frombuffer(values, dtype="<f8").astype(np.float64)
         shape = (len(times), len(snapshot.sensors))
         window = Window(snapshot.sensors, times, rows.reshape(shape))
-        return MachineState(window, snapshot.alarms, snapshot.late)
+        return MachineState(window, snapshot.alarms, snapshot.late, _unpacked(snapshot.adapted))
     except (msgspec.DecodeError, zlib.error) as error:
         raise ValueError(f"snapshot cannot be read: {error}") from error
+
+
+def _packed(adapted: Adapted | None) -> _AdaptedSnapshot | None:
+    if adapted is None:
+        return None
+    adaptation = adapted.adaptation
+    return _AdaptedSnapshot(
+        version=adapted.version,
+        rows=adaptation.rows,
+        offset=_bytes(adaptation.offset),
+        level=None if adaptation.level is None else _bytes(adaptation.level),
+        proposed=None if adaptation.proposed is None else _bytes(adaptation.proposed),
+        proposed_since_ms=adaptation.proposed_since_ms,
+        proposed_steps=adaptation.proposed_steps,
+    )
+
+
+def _unpacked(snapshot: _AdaptedSnapshot | None) -> Adapted | None:
+    if snapshot is None:
+        return None
+    adaptation = Adaptation(
+        rows=snapshot.rows,
+        offset=_floats(snapshot.offset),
+        level=None if snapshot.level is None else _floats(snapshot.level),
+        proposed=None if snapshot.proposed is None else _floats(snapshot.proposed),
+        proposed_since_ms=snapshot.proposed_since_ms,
+        proposed_steps=snapshot.proposed_steps,
+    )
+    return Adapted(snapshot.version, adaptation)
+
+
+def _bytes(numbers: NDArray[np.float64]) -> bytes:
+    return numbers.astype("<f8").tobytes()
+
+
+def _floats(content: bytes) -> NDArray[np.float64]:
+    return np.frombuffer(content, dtype="<f8").astype(np.float64)

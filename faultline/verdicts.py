@@ -24,6 +24,13 @@ class Status(StrEnum):
     NO_MODEL = "no_model"
 
 
+class Reason(StrEnum):
+    """Why a verdict is what it is, where the status alone does not say."""
+
+    SENSOR_FAULT = "SENSOR_FAULT"
+    """A failure only because of sensors that are stuck or out of their range."""
+
+
 class SensorContribution(msgspec.Struct, frozen=True):
     """One sensor's part in a score.
 
@@ -33,8 +40,13 @@ class SensorContribution(msgspec.Struct, frozen=True):
         Its name.
     share
         Its part of the deviation, 0 to 1; the shares of a verdict add up to 1.
-    observed, expected
-        In the sensor's own unit: the smoothed observation, and the nearest cluster's centre.
+    observed
+        In the sensor's own unit: the smoothed observation.
+    expected
+        What it should be in the nearest cluster, given the other sensors where the model knows how
+        they move together.
+    expected_low, expected_high
+        Nearly all ordinary values lie between these.
     direction
         Whether the observation is above or below what was expected.
     """
@@ -43,6 +55,8 @@ class SensorContribution(msgspec.Struct, frozen=True):
     share: float
     observed: float
     expected: float
+    expected_low: float
+    expected_high: float
     direction: Literal["high", "low"]
 
 
@@ -62,11 +76,12 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     known
         False when the reading is far from every cluster.
     reason
-        A code, where the status needs one.
+        A code, where the status needs one: see `Reason`.
     contributions
         Largest first; given near and above the boundary only, the rest can be recomputed.
     health
-        What is wrong with single sensors: name -> ``missing``, ``stuck``, ``out_of_range``.
+        What is wrong with single sensors: name -> ``missing``, ``silent``, ``stuck``,
+        ``out_of_range``.
     """
 
     timestamp_ms: int

@@ -4,23 +4,27 @@ Pure: no I/O, nothing of Kafka, SQL or MLflow, nothing of the rest of the packag
 gives all that scoring needs, in NumPy; `faultline.detector.fit` also needs scikit-learn.
 """
 
+from faultline.detector.adaptation import Adaptation
 from faultline.detector.detector import (
     Contribution,
     Detector,
     RowState,
     Scores,
-    SensorHealth,
     Window,
 )
+from faultline.detector.explanation import sentence
+from faultline.detector.health import Health
 from faultline.detector.history import MachineHistory, UnfitHistory
 
 __all__ = [
+    "Adaptation",
     "Contribution",
     "Detector",
+    "Health",
     "MachineHistory",
     "RowState",
     "Scores",
-    "SensorHealth",
     "UnfitHistory",
     "Window",
+    "sentence",
 ]

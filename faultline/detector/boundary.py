@@ -5,16 +5,15 @@ It knows distances and blocks of time; it must not know labels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from faultline.detector.clusters import ClusterSettings, cluster
-from faultline.detector.distance import nearest_cluster
 from faultline.detector.history import UnfitHistory
+from faultline.detector.holdout import LEAST_BLOCKS
 from faultline.detector.scale import MAD_TO_STD
-from faultline.detector.smoothing import widening
 from faultline.detector.training import WindowTable
 
 BLOCK_DEVIATIONS = 2.0
@@ -27,8 +26,6 @@ the next one will."""
 
 LEAST_UNKNOWN_SCORE = 2.0
 """No row is called unlike every cluster below this score."""
-
-_LEAST_BLOCKS = 2
 
 
 @dataclass(frozen=True)
@@ -101,21 +98,27 @@ def combine(high_quantiles: NDArray[np.float64]) -> float:
     return middle + max(BLOCK_DEVIATIONS * deviation, LEAST_MARGIN * middle)
 
 
+def groups_of(
+    distance: NDArray[np.float64], machine: NDArray[np.int64], block: NDArray[np.int64]
+) -> list[NDArray[np.int64]]:
+    """Held-out windows by machine and stretch: the indices of each."""
+    scored = np.isfinite(distance)
+    groups = [
+        np.flatnonzero(scored & (machine == index) & (block == number))
+        for index in range(int(machine.max()) + 1)
+        for number in range(int(block.max()) + 1)
+    ]
+    return [group for group in groups if group.size]
+
+
 def calibrate(
     table: WindowTable,
-    *,
-    machine_ids: tuple[str, ...],
-    history_rows: NDArray[np.int64],
-    window_rows: int,
-    k: int,
-    blocks: int,
+    machine_ids: Sequence[str],
+    distance: NDArray[np.float64],
+    block: NDArray[np.int64],
     false_alarm_rate: float,
-    settings: ClusterSettings,
 ) -> Calibration:
-    """Hold out one stretch of every machine after another and find the boundary.
-
-    Each machine's rows are cut into `blocks` equal stretches. Scale and clusters are learnt anew
-    from all the others, without the windows that share a row with the held-out ones.
+    """Find the boundary from held-out distances.
 
     Parameters
     ----------
@@ -123,81 +126,21 @@ def calibrate(
         All windows.
     machine_ids
         Names of the machines that the table counts.
-    history_rows
-        Rows in each machine's history.
-    window_rows
-        Length of a window.
-    k
-        Number of clusters.
-    blocks
-        How many stretches; fewer, but at least two, where they would be shorter than two windows.
+    distance
+        Shape (n,): see `distances`.
+    block
+        Shape (n,): the stretch that a window ends in.
     false_alarm_rate
         The part of a block's windows that may lie above its high quantile.
-    settings
-        For the clusters.
 
     Raises
     ------
     UnfitHistory
-        When the history is too short to hold anything out.
+        When fewer than two stretches could be held out.
     """
-    longest = int(history_rows.max())
-    count = min(blocks, longest // (2 * window_rows))
-    if count < _LEAST_BLOCKS:
-        raise UnfitHistory(
-            f"the longest history has {longest} rows; a window of {window_rows} rows needs "
-            f"{2 * _LEAST_BLOCKS * window_rows} of one machine to hold some out; send more history"
-        )
-    # The block that a window's last and first row lie in: a window in two blocks is in neither.
-    rows = history_rows[table.machine]
-    last = table.row * count // rows
-    first = (table.row - window_rows + 1) * count // rows
-    distance = np.full(len(table), np.nan)
-    for block in range(count):
-        held_out = (last == block) & (first == block)
-        others = (last < block) | (first > block)
-        if held_out.any() and others.sum() > k:
-            distance[held_out] = _distances(
-                table, held_out, others, window_rows=window_rows, k=k, settings=settings
-            )
-    return _calibration(table, machine_ids, distance, last, false_alarm_rate)
-
-
-def _distances(
-    table: WindowTable,
-    held_out: NDArray[np.bool_],
-    others: NDArray[np.bool_],
-    *,
-    window_rows: int,
-    k: int,
-    settings: ClusterSettings,
-) -> NDArray[np.float64]:
-    # A sensor that only the held-out rows have can't be judged by the others.
-    seen = np.isfinite(table.means[others]).any(axis=0)
-    learnt = cluster(table.means[others][:, seen], k, settings)
-    widened = widening(table.counts[held_out][:, seen], window_rows, 1.0 / learnt.scale)
-    rows = (table.means[held_out][:, seen] - learnt.centre) / learnt.scale
-    distance = np.full(len(rows), np.nan)
-    judged = ~np.isnan(rows).all(axis=1)
-    distance[judged] = nearest_cluster(rows[judged], widened[judged], learnt.clusters)[0]
-    return distance
-
-
-def _calibration(
-    table: WindowTable,
-    machine_ids: tuple[str, ...],
-    distance: NDArray[np.float64],
-    block: NDArray[np.int64],
-    false_alarm_rate: float,
-) -> Calibration:
     scored = np.isfinite(distance)
-    groups = [
-        np.flatnonzero(scored & (table.machine == machine) & (block == number))
-        for machine in range(len(machine_ids))
-        for number in range(int(block.max()) + 1)
-    ]
-    groups = [group for group in groups if group.size]
-    if len(groups) < _LEAST_BLOCKS:
+    groups = groups_of(distance, table.machine, block)
+    if len(groups) < LEAST_BLOCKS:
         raise UnfitHistory(
             f"only {len(groups)} stretch of the history could be held out, because gaps or missing "
             "values leave too few whole windows; send more history"

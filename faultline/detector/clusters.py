@@ -108,7 +108,12 @@ class ClusterSettings:
     seed: int
 
 
-def cluster(means: NDArray[np.float64], k: int, settings: ClusterSettings) -> Clustering:
+def cluster(
+    means: NDArray[np.float64],
+    k: int,
+    settings: ClusterSettings,
+    widening: NDArray[np.float64] | None = None,
+) -> Clustering:
     """Scale window means and find their k clusters.
 
     Parameters
@@ -119,6 +124,8 @@ def cluster(means: NDArray[np.float64], k: int, settings: ClusterSettings) -> Cl
         Number of clusters, at least 1. There are fewer when fewer rows are distinct.
     settings
         See there.
+    widening
+        Shape (d,): multiplies the scale of each sensor; None for 1.
 
     Returns
     -------
@@ -127,14 +134,18 @@ def cluster(means: NDArray[np.float64], k: int, settings: ClusterSettings) -> Cl
     """
     with threadpool_limits(limits=1):
         # One thread: several add up their parts in any order, and the last bits differ.
-        centre, scale, rows = _prepared(means, settings)
+        centre, scale, rows = _prepared(means, settings, widening)
         rows = rows[_ordinary(rows, settings)]
         clusters, _, _ = k_means(rows, min(k, distinct_rows(rows)), settings.seed)
     return Clustering(centre, scale, clusters)
 
 
 def try_every_k(
-    means: NDArray[np.float64], k_min: int, k_max: int, settings: ClusterSettings
+    means: NDArray[np.float64],
+    k_min: int,
+    k_max: int,
+    settings: ClusterSettings,
+    widening: NDArray[np.float64] | None = None,
 ) -> tuple[tuple[Candidate, ...], int, int]:
     """Cluster with every k and say how well each separates.
 
@@ -146,6 +157,8 @@ def try_every_k(
         The range of k, at least 2.
     settings
         See there.
+    widening
+        Shape (d,): multiplies the scale of each sensor; None for 1.
 
     Returns
     -------
@@ -163,7 +176,7 @@ def try_every_k(
     analysis", J. Comput. Appl. Math. 20. All candidates are judged on the same sample.
     """
     with threadpool_limits(limits=1):
-        _, _, rows = _prepared(means, settings)
+        _, _, rows = _prepared(means, settings, widening)
         rows = rows[_ordinary(rows, settings)]
         order = np.random.default_rng(settings.seed).permutation(len(rows))
         sample = np.sort(order[: settings.silhouette_sample_rows])
@@ -178,12 +191,14 @@ def try_every_k(
 
 
 def _prepared(
-    means: NDArray[np.float64], settings: ClusterSettings
+    means: NDArray[np.float64], settings: ClusterSettings, widening: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     means = means[np.isfinite(means).any(axis=1)]
     if len(means) > settings.max_rows:
         means = means[np.linspace(0, len(means) - 1, settings.max_rows).astype(np.int64)]
     centre, scale = robust_scale(means, least=_LEAST_SCALE)
+    if widening is not None:
+        scale = scale * widening
     return centre, scale, (means - centre) / scale
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+_Distance = Literal["auto", "euclidean", "covariance"]
+_Drift = Literal["auto", "off"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,20 @@ class FitConfig:
         More windows than this are thinned evenly before clustering; all are scored.
     silhouette_sample_rows
         The silhouette is computed on so many windows at most.
+    distance
+        Through the covariance of the sensors or plainly Euclidean; "auto" takes the one that fits
+        held-out rows better.
+    slow_sensors
+        Names of sensors whose slow changes mean nothing, such as the weather; unknown ones are
+        passed over, since a machine type's sensors may change.
+    drift
+        "auto" also finds slow sensors by itself and follows a machine's drift within the boundary;
+        "off" does neither.
+    machine_baselines
+        Whether each machine with enough history gets a baseline of its own.
+    settle_after_s
+        After so many seconds in one lasting state beyond the boundary, that state is the new
+        normal; 0 forbids it. None is a week, or twice as long as the history where that is less.
     seed
         Of the clustering and the silhouette's sample: the same data and seed give the same fit.
 
@@ -55,6 +73,11 @@ class FitConfig:
     min_rows: int = 100
     max_cluster_rows: int = 20_000
     silhouette_sample_rows: int = 2_000
+    distance: _Distance = "auto"
+    slow_sensors: tuple[str, ...] = ()
+    drift: _Drift = "auto"
+    machine_baselines: bool = True
+    settle_after_s: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -67,6 +90,14 @@ class FitConfig:
                 "smallest_cluster_share must be at least 0 and below 0.5; "
                 f"got {self.smallest_cluster_share!r}"
             )
+        if self.distance not in get_args(_Distance):
+            raise ValueError(
+                f"distance must be one of {', '.join(get_args(_Distance))}; got {self.distance!r}"
+            )
+        if self.drift not in get_args(_Drift):
+            raise ValueError(
+                f"drift must be one of {', '.join(get_args(_Drift))}; got {self.drift!r}"
+            )
         least = {
             "window_rows": 1,
             "max_window_rows": 2,
@@ -78,6 +109,7 @@ class FitConfig:
             "min_rows": 2,
             "max_cluster_rows": 100,
             "silhouette_sample_rows": 100,
+            "settle_after_s": 0,
             "seed": 0,
         }
         for name, bound in least.items():

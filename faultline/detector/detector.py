@@ -8,26 +8,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faultline.detector import parts
-from faultline.detector.distance import nearest_cluster
+from faultline.detector.adaptation import NO_ADAPTATION, Adaptation, AdaptationRule
+from faultline.detector.covariance import Metric
+from faultline.detector.explanation import contributions
+from faultline.detector.health import REACH_ROWS, Health, HealthLimits, check_health
 from faultline.detector.parts import Parameter
-from faultline.detector.scores import Contribution, RowState, Scores, SensorHealth
-from faultline.detector.smoothing import scaled, widening, window_means
+from faultline.detector.placing import Frame, Placed, place
+from faultline.detector.scores import Contribution, RowState, Scores
+from faultline.detector.smoothing import SCALED_LIMIT, scaled, widening, window_means
 from faultline.detector.window import Window, rows_since_gap
 
-__all__ = ["Contribution", "Detector", "RowState", "Scores", "SensorHealth", "Window"]
+__all__ = ["Contribution", "Detector", "RowState", "Scores", "Window"]
 
-KEPT_ROWS = 120
-"""A window keeps at least so many rows, so that a reloaded model whose window is longer than its
-predecessor's goes on without warming up again."""
+KEPT_ROWS = REACH_ROWS
+"""A window keeps at least so many rows: what a sensor's health is judged by. A reloaded model whose
+window is longer than its predecessor's then goes on without warming up again, too."""
+
+_ARRAYS = ("centre", "scale", "spread", "clusters", "covariance", "baselines", "between")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Detector:
     """A fitted detector for one machine type.
 
@@ -41,15 +49,28 @@ class Detector:
         A longer silence starts the window anew.
     centre, scale
         Shape (d,): median and robust standard deviation of the window means in training, in the
-        sensors' own units.
+        sensors' own units. The scale of a slow sensor is wider.
     spread
         Shape (d,): standard deviation of single rows, in the sensors' own units.
     clusters
         Shape (k, d): cluster centres, in scales from the centre.
+    covariance
+        Shape (d, d), in scales: of what is ordinary around a cluster; of the shape (0, 0) for
+        Euclidean distance.
+    machines
+        Which machines have a baseline of their own.
+    baselines
+        Shape (m, d), in scales: how far each of them is from the type.
+    between
+        Shape (d,), in squared scales: variance of the baselines, which a new machine may add.
     boundary
         The distance that scores 1.0.
     unknown_score
         Above this score a row is unlike every cluster.
+    rule
+        How it adapts to drift and lasting changes.
+    limits
+        What is ordinary for each sensor on its own.
 
     Raises
     ------
@@ -83,32 +104,67 @@ class Detector:
     clusters: NDArray[np.float64]
     boundary: float
     unknown_score: float
+    covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    machines: tuple[str, ...] = ()
+    baselines: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    between: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    rule: AdaptationRule = NO_ADAPTATION
+    limits: HealthLimits | None = None
 
     def __post_init__(self) -> None:
         d = len(self.sensors)
         if d == 0 or len(set(self.sensors)) != d:
             raise ValueError(f"a detector needs distinct sensors; got {list(self.sensors)}")
+        if len(set(self.machines)) != len(self.machines):
+            raise ValueError("a machine has one baseline; some machines are named twice")
         if self.window_rows < 1 or self.max_gap_ms < 1:
             raise ValueError(
                 f"window_rows and max_gap_ms must be at least 1; got {self.window_rows} and "
                 f"{self.max_gap_ms}"
             )
-        for name in ("centre", "scale", "spread", "clusters"):
+        expected = {
+            "centre": (d,),
+            "scale": (d,),
+            "spread": (d,),
+            "clusters": (max(1, len(self.clusters)), d),
+            "covariance": (d, d) if self.covariance.size else (0, 0),
+            "baselines": (len(self.machines), d) if self.machines else (0, 0),
+            "between": (d,) if self.between.size else (0,),
+        }
+        for name, shape in expected.items():
             array: NDArray[np.float64] = getattr(self, name)
-            shape = (d,) if name != "clusters" else (max(1, len(array)), d)
             if array.shape != shape or not np.isfinite(array).all():
                 raise ValueError(
                     f"{name} must be finite with the shape {shape}; got the shape {array.shape}"
                 )
-        if not ((self.scale > 0).all() and (self.spread >= 0).all()):
-            raise ValueError("every scale must be positive and no spread negative")
+        if not ((self.scale > 0).all() and (self.spread >= 0).all() and (self.between >= 0).all()):
+            raise ValueError("every scale must be positive, no spread and no variance negative")
         for name in ("boundary", "unknown_score"):
             number: float = getattr(self, name)
             if not (math.isfinite(number) and number > 0):
                 raise ValueError(f"{name} must be a positive number; got {number!r}")
+        if self.limits is not None and len(self.limits.low) != d:
+            raise ValueError(f"the limits are of {len(self.limits.low)} sensors; must be of {d}")
+        _ = self._own_metric  # made now, so that it says what is wrong with the covariance
+
+    @property
+    def distance(self) -> Literal["euclidean", "covariance"]:
+        """Which distance it measures by."""
+        return "covariance" if self.covariance.size else "euclidean"
+
+    @property
+    def rows_needed(self) -> int:
+        """How many rows before the next one it looks back over."""
+        return max(self.window_rows, REACH_ROWS) - 1
 
     def score(
-        self, window: Window, timestamps_ms: NDArray[np.int64], values: NDArray[np.float64]
+        self,
+        window: Window,
+        timestamps_ms: NDArray[np.int64],
+        values: NDArray[np.float64],
+        *,
+        machine_id: str | None = None,
+        adaptation: Adaptation | None = None,
     ) -> tuple[Scores, Window]:
         """Score the next rows of one machine.
 
@@ -122,7 +178,12 @@ class Detector:
             Shape (n,), int64: strictly increasing, all later than the window's last.
         values
             Shape (n, d), float64, columns as `sensors`, in the sensors' own units. What is not
-            finite counts as missing.
+            finite counts as missing; what is out of a sensor's range counts as its end.
+        machine_id
+            Whose rows: a machine that was trained on has its own baseline. None, or a name that is
+            not known, is a machine of which only the type is known.
+        adaptation
+            What `Scores.adaptation` of the call before was; None to begin with.
 
         Returns
         -------
@@ -144,11 +205,13 @@ class Detector:
         if carried:
             rows[before - carried : before] = window.values[-carried:]
         rows[before:] = values
-        means, counts = window_means(scaled(rows, self.centre, self.scale), self.window_rows)
+        low, high = self._scaled_limits
+        means, counts = window_means(
+            scaled(rows, self.centre, self.scale, low, high), self.window_rows
+        )
 
         missing_means = np.isnan(means)
-        present = d - missing_means.sum(axis=1)
-        insufficient = 2 * present < d
+        insufficient = 2 * missing_means.sum(axis=1) > d
         warm = self._rows_since_start(window, timestamps_ms, carried) >= self.window_rows
         state = np.where(
             warm,
@@ -156,25 +219,34 @@ class Detector:
             np.int8(RowState.WARMING_UP),
         )
         is_scored = state == RowState.SCORED
-        score = np.full(n, np.nan)
-        cluster = np.full(n, -1, dtype=np.int64)
-        if is_scored.any():
-            partial = bool((counts[is_scored] < self.window_rows).any())
-            distance, nearest = nearest_cluster(
-                means[is_scored],
-                self._widening(counts[is_scored]) if partial else None,
-                self.clusters,
-            )
-            score[is_scored] = distance / self.boundary
-            cluster[is_scored] = nearest
+        partial = bool((counts[is_scored] < self.window_rows).any())
+        widened = self._widening(counts) if partial else None
+        frame = self._frame(machine_id)
+        placed = place(
+            frame,
+            self.rule,
+            Adaptation.start(d) if adaptation is None else adaptation,
+            timestamps_ms=timestamps_ms,
+            means=means,
+            widened=widened,
+            judged=is_scored,
+        )
+        score = placed.distance / self.boundary
+        health = self._health(window, values)
         scores = Scores(
             state=state,
             score=score,
-            cluster=cluster,
+            cluster=placed.cluster,
             known=is_scored & (score <= self.unknown_score),
-            health=SensorHealth(missing=~np.isfinite(values)),
+            settled=placed.settled,
+            sensor_fault=self._sensor_fault(frame, health, means, widened, placed),
+            health=health,
             means=means,
             counts=counts,
+            shifts=placed.shifts,
+            shift_of=placed.shift_of,
+            known_machine=machine_id in self._row_of_machine,
+            adaptation=placed.adaptation,
         )
         return scores, window.followed_by(timestamps_ms, values, max(KEPT_ROWS, self.window_rows))
 
@@ -220,50 +292,37 @@ class Detector:
                 f"row {rows[at]} is {RowState(int(state[at])).name}: only a scored row can be "
                 "explained"
             )
-        means, centres = scores.means[rows], self.clusters[scores.cluster[rows]]
-        present = ~np.isnan(means)
-        deviation = means - centres
-        squares = np.square(deviation / self._widening(scores.counts[rows]))
-        squares[~present] = 0.0
-        count, total = present.sum(axis=1, keepdims=True), squares.sum(axis=1, keepdims=True)
-        shares = np.where(total > 0, squares / np.where(total > 0, total, 1.0), 1.0 / count)
-        # Absent sensors come last, and are then left out.
-        columns = np.argsort(np.where(present, -shares, 1.0), axis=1, kind="stable")[:, :limit]
-        parts_of_row = (
-            np.take_along_axis(values, columns, axis=1).tolist()
-            for values in (
-                shares,
-                self.centre + self.scale * means,
-                self.centre + self.scale * centres,
-                deviation > 0,
-            )
+        return contributions(
+            self.sensors,
+            metric=self._own_metric if scores.known_machine else self._new_metric,
+            centre=self.centre,
+            scale=self.scale,
+            means=scores.means[rows],
+            references=self.clusters[scores.cluster[rows]] + scores.shifts[scores.shift_of[rows]],
+            widened=self._widening(scores.counts[rows]),
+            limit=limit,
         )
-        names = self.sensors
-        return [
-            tuple(
-                Contribution(names[column], share, observed, expected, "high" if high else "low")
-                for column, share, observed, expected, high in zip(*row[:-1], strict=True)
-            )[: row[-1]]
-            for row in zip(columns.tolist(), *parts_of_row, count[:, 0].tolist(), strict=True)
-        ]
 
     def to_arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the detector, for an npz file. Nothing in them is an object."""
-        return {
-            "centre": self.centre,
-            "scale": self.scale,
-            "spread": self.spread,
-            "clusters": self.clusters,
-        }
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        if self.limits is not None:
+            for name, array in self.limits.to_arrays().items():
+                arrays[name] = array.astype(np.float64)
+        return arrays
 
     def parameters(self) -> dict[str, Parameter]:
         """Return all that is not an array, for a JSON file. Floats survive JSON exactly."""
         return {
             "sensors": list(self.sensors),
+            "machines": list(self.machines),
             "window_rows": self.window_rows,
             "max_gap_ms": self.max_gap_ms,
             "boundary": self.boundary,
             "unknown_score": self.unknown_score,
+            "step_rows": self.rule.step_rows,
+            "follow_rows": self.rule.follow_rows,
+            "settle_ms": self.rule.settle_ms,
         }
 
     @classmethod
@@ -277,17 +336,87 @@ class Detector:
         ValueError
             When a part is absent, of the wrong kind, or does not fit the others.
         """
+        limits = None
+        if "low" in arrays:
+            limits = HealthLimits(
+                low=parts.floats(arrays, "low"),
+                high=parts.floats(arrays, "high"),
+                longest_run=parts.wholes(arrays, "longest_run"),
+                longest_silence=parts.wholes(arrays, "longest_silence"),
+            )
         return cls(
             sensors=parts.names(parameters, "sensors"),
+            machines=parts.names(parameters, "machines"),
             window_rows=parts.whole(parameters, "window_rows"),
             max_gap_ms=parts.whole(parameters, "max_gap_ms"),
-            centre=parts.floats(arrays, "centre"),
-            scale=parts.floats(arrays, "scale"),
-            spread=parts.floats(arrays, "spread"),
-            clusters=parts.floats(arrays, "clusters"),
             boundary=parts.number(parameters, "boundary"),
             unknown_score=parts.number(parameters, "unknown_score"),
+            rule=AdaptationRule(
+                step_rows=parts.whole(parameters, "step_rows"),
+                follow_rows=parts.whole(parameters, "follow_rows"),
+                settle_ms=parts.whole(parameters, "settle_ms"),
+            ),
+            limits=limits,
+            **{name: parts.floats(arrays, name) for name in _ARRAYS},
         )
+
+    @cached_property
+    def _own_metric(self) -> Metric:
+        return Metric(self.covariance if self.covariance.size else None)
+
+    @cached_property
+    def _new_metric(self) -> Metric:
+        """For a machine without a baseline, which may differ from the type as others do."""
+        return self._own_metric.widened_by(self.between) if self.between.size else self._own_metric
+
+    @cached_property
+    def _row_of_machine(self) -> dict[str | None, int]:
+        return {name: row for row, name in enumerate(self.machines)}
+
+    @cached_property
+    def _scaled_limits(self) -> tuple[NDArray[np.float64] | float, NDArray[np.float64] | float]:
+        """Each sensor's range in scales, so that one absurd value does not make a whole window."""
+        if self.limits is None:
+            return -SCALED_LIMIT, SCALED_LIMIT
+        low = (self.limits.low - self.centre) / self.scale
+        high = (self.limits.high - self.centre) / self.scale
+        return np.maximum(low, -SCALED_LIMIT), np.minimum(high, SCALED_LIMIT)
+
+    def _frame(self, machine_id: str | None) -> Frame:
+        row = self._row_of_machine.get(machine_id)
+        if row is None:
+            nowhere = np.zeros(len(self.sensors))
+            return Frame(self._new_metric, self.clusters, nowhere, self.boundary)
+        return Frame(self._own_metric, self.clusters, self.baselines[row], self.boundary)
+
+    def _health(self, window: Window, values: NDArray[np.float64]) -> Health:
+        if self.limits is not None:
+            return check_health(self.limits, window.values, values)
+        well = np.zeros(values.shape, dtype=np.bool_)
+        return Health(~np.isfinite(values), well, well, well)
+
+    def _sensor_fault(
+        self,
+        frame: Frame,
+        health: Health,
+        means: NDArray[np.float64],
+        widened: NDArray[np.float64] | None,
+        placed: Placed,
+    ) -> NDArray[np.bool_]:
+        """Which rows would be ordinary but for the sensors that are stuck or out of range."""
+        blamed = np.zeros(len(means), dtype=np.bool_)
+        sick = health.stuck | health.out_of_range
+        rows = np.flatnonzero((placed.distance > frame.boundary) & sick.any(axis=1))
+        rows = rows[(~np.isnan(means[rows]) & ~sick[rows]).any(axis=1)]
+        if len(rows):
+            rest = np.where(sick[rows], np.nan, means[rows])
+            distance, _ = frame.metric.nearest(
+                rest - placed.shifts[placed.shift_of[rows]],
+                None if widened is None else widened[rows],
+                frame.clusters,
+            )
+            blamed[rows] = distance <= frame.boundary
+        return blamed
 
     def _widening(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         return widening(counts, self.window_rows, self.spread / self.scale)

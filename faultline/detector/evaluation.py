@@ -6,7 +6,6 @@ It must not know how a detector is fitted, or by what rule scores become alarms;
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
 from itertools import pairwise
 from time import perf_counter
 from typing import NamedTuple, Protocol
@@ -272,7 +271,7 @@ def _trials(detector: Detector, rule: AlarmRule, place: _Place) -> Iterator[Tria
 
 def _ill(scores: Scores, column: int) -> NDArray[np.bool_]:
     """Whether anything is wrong with the sensor itself, for each row."""
-    masks = [getattr(scores.health, mask.name)[:, column] for mask in fields(scores.health)]
+    masks = [mask[:, column] for mask in scores.health]
     return np.asarray(np.any(masks, axis=0))
 
 

@@ -7,16 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from faultline.detector.adaptation import AdaptationRule, step_rows_for
 from faultline.detector.boundary import Calibration, HeldOutBlock, calibrate
-from faultline.detector.clusters import Candidate, ClusterSettings, cluster, try_every_k
+from faultline.detector.clusters import Candidate
 from faultline.detector.config import FitConfig
+from faultline.detector.covariance import Metric
 from faultline.detector.detector import Detector
 from faultline.detector.distance import nearest_cluster
+from faultline.detector.health import learn_limits
 from faultline.detector.history import MachineHistory, UnfitHistory
+from faultline.detector.holdout import distances
+from faultline.detector.learning import between_machines
+from faultline.detector.study import least_offset, study
 from faultline.detector.training import (
     WindowChoice,
     WindowTable,
@@ -37,6 +44,12 @@ __all__ = [
     "UnfitHistory",
     "fit",
 ]
+
+SETTLE_MOST_S = 7 * 24 * 3600
+"""A lasting state is the new normal after a week: every shift has seen the alarm by then, ..."""
+
+SETTLE_HISTORIES = 2
+"""... or after so many times the history, against which it then has the better claim."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,10 @@ class Fit:
         How many windows the silhouettes were computed on.
     k_reason
         Why this k, in one sentence.
+    distance_reason
+        Which distance it measures by, and why, in one sentence.
+    slow_sensors
+        Name to reason: those whose slow changes hardly count.
     used_rows
         Whole windows that were learnt from, of all machines.
     left_out_sensors
@@ -116,6 +133,8 @@ class Fit:
     silhouette: float
     silhouette_rows: int
     k_reason: str
+    distance_reason: str
+    slow_sensors: Mapping[str, str]
     used_rows: int
     left_out_sensors: Mapping[str, str]
     period_rows: int | None
@@ -159,15 +178,8 @@ def fit(
     if not used:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise UnfitHistory(f"no sensor can be learnt from ({reasons})")
-    columns = [position for position, name in enumerate(sensors) if name not in left_out]
-    histories = [
-        MachineHistory(
-            history.machine_id,
-            history.timestamps_ms,
-            np.where(np.isfinite(history.values), history.values, np.nan)[:, columns],
-        )
-        for history in histories
-    ]
+    columns = np.array([name not in left_out for name in sensors])
+    histories = [_columns(history, columns) for history in histories]
 
     step_ms = median_step_ms(histories)
     window = _window(histories, config, step_ms)
@@ -187,26 +199,27 @@ def fit(
             f"the history has {len(table)} whole windows of {window.rows} rows without gaps; "
             f"at least {config.min_rows} are needed; send more history"
         )
-    settings = ClusterSettings(
-        smallest_share=config.smallest_cluster_share,
-        finest=config.k_max,
-        max_rows=config.max_cluster_rows,
-        silhouette_sample_rows=config.silhouette_sample_rows,
-        seed=config.seed,
-    )
-    candidates, k, sample_rows = try_every_k(table.means, config.k_min, config.k_max, settings)
-    machine_ids = tuple(history.machine_id for history in histories)
-    calibration = calibrate(
+    own_baseline = _own_baselines(table, len(histories), config)
+    if own_baseline.any() and not own_baseline.all():
+        # What has no baseline can't teach what is normal beside those that have one.
+        table = table.rows(own_baseline[table.machine])
+    found = study(
         table,
-        machine_ids=machine_ids,
+        sensors=used,
         history_rows=np.array([len(history.values) for history in histories]),
+        own_baseline=own_baseline,
         window_rows=window.rows,
-        k=k,
-        blocks=config.held_out_blocks,
-        false_alarm_rate=config.false_alarm_rate,
-        settings=settings,
+        config=config,
     )
-    learnt = cluster(table.means, k, settings)
+    learnt, held_out = found.learnt, found.held_out
+    machine_ids = tuple(history.machine_id for history in histories)
+
+    def calibrated(*, through_covariance: bool) -> Calibration:
+        distance = distances(table, held_out, window.rows, through_covariance=through_covariance)
+        return calibrate(table, machine_ids, distance, held_out.block, config.false_alarm_rate)
+
+    chosen = _choose_distance(calibrated, learnt.covariance, config)
+    calibration = chosen.calibration
     detector = Detector(
         sensors=used,
         window_rows=window.rows,
@@ -215,25 +228,105 @@ def fit(
         scale=table.spread * learnt.scale,
         spread=table.spread,
         clusters=learnt.clusters,
+        covariance=learnt.covariance if chosen.through_covariance else np.zeros((0, 0)),
+        machines=tuple(name for name, own in zip(machine_ids, own_baseline, strict=True) if own),
+        baselines=learnt.offsets[own_baseline] / learnt.scale
+        if own_baseline.any()
+        else np.zeros((0, 0)),
+        between=between_machines(learnt, own_baseline),
         boundary=calibration.boundary,
         unknown_score=calibration.unknown_score,
+        rule=_rule(histories, window.rows, config),
+        limits=learn_limits(used, [_columns(history, seen) for history in histories]),
     )
-    rows = (table.means - learnt.centre) / learnt.scale
+    labels = nearest_cluster(learnt.rows(table.means, table.machine), None, learnt.clusters)[1]
     return Fit(
         detector=detector,
-        candidates=candidates,
-        k=k,
-        silhouette=next((c.silhouette for c in candidates if c.k == k), float("nan")),
-        silhouette_rows=sample_rows,
-        k_reason=_k_reason(k, candidates),
+        candidates=found.candidates,
+        k=len(learnt.clusters),
+        silhouette=next(
+            (c.silhouette for c in found.candidates if c.k == len(learnt.clusters)), float("nan")
+        ),
+        silhouette_rows=found.sample_rows,
+        k_reason=_k_reason(len(learnt.clusters), found.candidates),
+        distance_reason=chosen.reason,
+        slow_sensors=found.slow_sensors,
         used_rows=len(table),
         left_out_sensors=left_out,
         period_rows=window.period_rows,
         window_reason=window.reason,
         held_out_alarm_rate=calibration.alarm_rate,
         held_out_blocks=calibration.blocks,
-        profiles=_profiles(detector, nearest_cluster(rows, None, learnt.clusters)[1]),
+        profiles=_profiles(detector, labels),
         timelines=_timelines(machine_ids, table, calibration),
+    )
+
+
+def _columns(history: MachineHistory, keep: NDArray[np.bool_]) -> MachineHistory:
+    """Take the columns marked in `keep`, shape (d,); what is not finite becomes missing."""
+    values = history.values[:, keep]
+    return MachineHistory(
+        history.machine_id,
+        history.timestamps_ms,
+        np.where(np.isfinite(values), values, np.nan),
+    )
+
+
+def _own_baselines(table: WindowTable, machines: int, config: FitConfig) -> NDArray[np.bool_]:
+    """Which machines have enough windows for a baseline, shape (m,)."""
+    if not config.machine_baselines:
+        return np.zeros(machines, dtype=np.bool_)
+    return np.bincount(table.machine, minlength=machines) >= config.min_rows
+
+
+class _Calibrated(Protocol):
+    def __call__(self, *, through_covariance: bool) -> Calibration: ...
+
+
+class _Chosen(NamedTuple):
+    calibration: Calibration
+    through_covariance: bool
+    reason: str
+
+
+def _choose_distance(
+    calibrated: _Calibrated, covariance: NDArray[np.float64], config: FitConfig
+) -> _Chosen:
+    """Take the distance with which a smaller offset is found at the same rate of false alarms."""
+    if config.distance != "auto":
+        asked = config.distance == "covariance"
+        reason = f"{config.distance}, as asked for"
+        return _Chosen(calibrated(through_covariance=asked), asked, reason)
+    plain = calibrated(through_covariance=False)
+    d = len(covariance)
+    if d == 1:
+        return _Chosen(plain, False, "euclidean: one sensor has no other to move together with")
+    together = calibrated(through_covariance=True)
+    alone = least_offset(plain.boundary, Metric(None), d)
+    joint = least_offset(together.boundary, Metric(covariance), d)
+    said = (
+        f"at the same rate of false alarms it finds a sensor off by {min(joint, alone):.1f} "
+        f"scales, the other only from {max(joint, alone):.1f}"
+    )
+    if joint < alone:
+        return _Chosen(together, True, f"covariance: {said}")
+    return _Chosen(plain, False, f"euclidean: {said}")
+
+
+def _rule(
+    histories: Sequence[MachineHistory], window_rows: int, config: FitConfig
+) -> AdaptationRule:
+    """Follow as slowly as what was learnt is old: with the length of the longest history."""
+    longest = max(histories, key=lambda history: len(history.values))
+    rows = len(longest.values)
+    settle_s = config.settle_after_s
+    if settle_s is None:
+        span_ms = int(longest.timestamps_ms[-1] - longest.timestamps_ms[0])
+        settle_s = min(SETTLE_MOST_S, SETTLE_HISTORIES * span_ms / 1000)
+    return AdaptationRule(
+        step_rows=step_rows_for(window_rows, rows),
+        follow_rows=rows if config.drift == "auto" else 0,
+        settle_ms=round(1000 * settle_s),
     )
 
 
@@ -257,20 +350,30 @@ def _window(histories: Sequence[MachineHistory], config: FitConfig, step_ms: int
     return choose_window(
         histories,
         step_ms * config.max_gap_steps,
-        config.max_window_rows,
+        _longest_window(histories, config),
         config.default_window_rows,
     )
 
 
+def _longest_window(histories: Sequence[MachineHistory], config: FitConfig) -> int:
+    """The longest window with which every stretch that is held out still holds two of them."""
+    longest = max(len(history.values) for history in histories)
+    return max(2, min(config.max_window_rows, longest // (2 * config.held_out_blocks)))
+
+
 def _k_reason(k: int, candidates: Sequence[Candidate]) -> str:
+    if not candidates:
+        return "one cluster, because too few rows are distinct for more"
     if k == 1:
-        refusals = "; ".join(f"k={c.k}: {c.refusal}" for c in candidates)
+        best = max(candidates, key=lambda candidate: np.nan_to_num(candidate.silhouette, nan=-1.0))
         return (
-            f"one cluster, because no more could be chosen ({refusals or 'too few distinct rows'})"
+            f"one cluster, because no more could be chosen (of {len(candidates)} candidates the "
+            f"one with the highest silhouette is k={best.k}: {best.refusal})"
         )
-    refused = sum(c.refusal is not None for c in candidates)
-    return f"k={k} has the highest silhouette of {len(candidates) - refused} candidates" + (
-        f"; {refused} with a tiny cluster were not considered" if refused else ""
+    passed = sum(candidate.refusal is None for candidate in candidates)
+    return (
+        f"k={k} has the highest silhouette of the {passed} of {len(candidates)} candidates that "
+        "have no tiny cluster and whose clusters are separated and stable"
     )
 
 

@@ -54,6 +54,15 @@ def floats(arrays: Mapping[str, NDArray[np.float64]], name: str) -> NDArray[np.f
     return array
 
 
+def wholes(arrays: Mapping[str, NDArray[np.float64]], name: str) -> NDArray[np.int64]:
+    """Take an array of whole numbers that is stored as float64; ValueError when it is none."""
+    array = floats(arrays, name)
+    numbers = np.nan_to_num(array).astype(np.int64)
+    if not np.array_equal(numbers, array):
+        raise ValueError(f"{name} must hold whole numbers")
+    return numbers
+
+
 def _part(parts: Mapping[str, _T], name: str) -> _T:
     try:
         return parts[name]

@@ -1,4 +1,4 @@
-"""What a detector says of rows: states, scores, sensor health and contributions. Values only."""
+"""What a detector says of rows: states, scores and contributions. Values only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from faultline.detector.adaptation import Adaptation
+from faultline.detector.health import Health
+
 
 class RowState(IntEnum):
     """Whether a row has a score, and if not, why."""
@@ -18,19 +21,6 @@ class RowState(IntEnum):
     """Fewer rows than a window since the machine began, or since a gap."""
     INSUFFICIENT = 2
     """Fewer than half of the sensors are present in the window."""
-
-
-@dataclass(frozen=True, eq=False)
-class SensorHealth:
-    """What is wrong with single sensors, whatever the score says.
-
-    Attributes
-    ----------
-    missing
-        Shape (n, d), bool: the row itself has no finite value of the sensor.
-    """
-
-    missing: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +39,12 @@ class Scores:
     known
         Shape (n,), bool: False when the row is far from every cluster (its score is above the
         detector's `unknown_score`), and False unless SCORED.
+    settled
+        Shape (n,), bool: beyond the boundary of every cluster, but within that of the lasting new
+        state that was adopted. Its score is against that state.
+    sensor_fault
+        Shape (n,), bool: the score is above 1 only because of sensors that are stuck or out of
+        their range; without them it would not be.
     health
         Per row and sensor.
     means
@@ -56,15 +52,30 @@ class Scores:
         than half of the sensor's window is present.
     counts
         Shape (n, d): how many values each of those means is made of.
+    shifts
+        Shape (s, d): how far the clusters had moved for the machine, in scales: by its baseline,
+        by drift that was followed, or to the new state.
+    shift_of
+        Shape (n,), int64: which of `shifts` a row was scored with.
+    known_machine
+        Whether the machine has a baseline of its own.
+    adaptation
+        What was learnt of the machine, to give to the next call.
     """
 
     state: NDArray[np.int8]
     score: NDArray[np.float64]
     cluster: NDArray[np.int64]
     known: NDArray[np.bool_]
-    health: SensorHealth
+    settled: NDArray[np.bool_]
+    sensor_fault: NDArray[np.bool_]
+    health: Health
     means: NDArray[np.float64]
     counts: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    shift_of: NDArray[np.int64]
+    known_machine: bool
+    adaptation: Adaptation
 
     def __len__(self) -> int:
         return len(self.state)
@@ -79,9 +90,14 @@ class Contribution:
     sensor
         Its name.
     share
-        Its part of the squared distance: at least 0, and 1 in sum over the sensors present.
-    observed, expected
-        Mean of its window, and mean in the nearest cluster, in the sensor's own units.
+        Its part of the deviation: at least 0, and 1 in sum over the sensors present.
+    observed
+        Mean of its window, in the sensor's own units.
+    expected
+        What it should be in the nearest cluster, given the other sensors where the distance knows
+        how they move together.
+    expected_low, expected_high
+        Nearly all ordinary values lie between these.
     direction
         Whether it is above or below what was expected.
     """
@@ -90,4 +106,6 @@ class Contribution:
     share: float
     observed: float
     expected: float
+    expected_low: float
+    expected_high: float
     direction: Literal["high", "low"]

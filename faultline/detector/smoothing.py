@@ -56,9 +56,13 @@ def windowed_sums(rows: NDArray[np.float64], window_rows: int) -> NDArray[np.flo
 
 
 def scaled(
-    values: NDArray[np.float64], centre: NDArray[np.float64], scale: NDArray[np.float64]
+    values: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    low: NDArray[np.float64] | float = -SCALED_LIMIT,
+    high: NDArray[np.float64] | float = SCALED_LIMIT,
 ) -> NDArray[np.float64]:
-    """Values (n, d) as deviations from `centre` in units of `scale`, cut off at `SCALED_LIMIT`.
+    """Values (n, d) as deviations from `centre` in units of `scale`, cut off at `low` and `high`.
 
     What is not finite stays or becomes NaN, which means missing.
 
@@ -70,8 +74,8 @@ def scaled(
     finite = np.isfinite(values)
     with np.errstate(over="ignore", invalid="ignore"):
         units = (values - centre) / scale
-    np.minimum(units, SCALED_LIMIT, out=units)
-    np.maximum(units, -SCALED_LIMIT, out=units)
+    np.minimum(units, high, out=units)
+    np.maximum(units, low, out=units)
     if not finite.all():
         units[~finite] = np.nan
     return units

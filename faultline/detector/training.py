@@ -79,6 +79,17 @@ class WindowTable:
         present: NDArray[np.bool_] = ~np.isnan(self.means)
         return np.asarray(present.any(axis=0))
 
+    def rows(self, keep: NDArray[np.bool_]) -> WindowTable:
+        """Take the windows marked in `keep`, shape (n,)."""
+        return replace(
+            self,
+            machine=self.machine[keep],
+            row=self.row[keep],
+            timestamps_ms=self.timestamps_ms[keep],
+            means=self.means[keep],
+            counts=self.counts[keep],
+        )
+
     def columns(self, keep: NDArray[np.bool_]) -> WindowTable:
         """Take the sensors marked in `keep`, shape (d,)."""
         return replace(

@@ -1,0 +1,149 @@
+"""Says which sensors made a score, and in one plain sentence. NumPy only.
+
+It knows what a detector holds, and nothing of how rows are scored or fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faultline.detector.covariance import Metric
+from faultline.detector.scores import Contribution
+
+ORDINARY_DEVIATIONS = 3.0
+"""Nearly all ordinary values lie within so many standard deviations of what is expected."""
+
+_NAMED_SHARE = 0.1
+_MOST_NAMED = 3
+
+
+class _Part(Protocol):
+    @property
+    def sensor(self) -> str: ...
+    @property
+    def share(self) -> float: ...
+    @property
+    def observed(self) -> float: ...
+    @property
+    def expected_low(self) -> float: ...
+    @property
+    def expected_high(self) -> float: ...
+    @property
+    def direction(self) -> str: ...
+
+
+def contributions(
+    sensors: Sequence[str],
+    *,
+    metric: Metric,
+    centre: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    means: NDArray[np.float64],
+    references: NDArray[np.float64],
+    widened: NDArray[np.float64],
+    limit: int | None,
+) -> list[tuple[Contribution, ...]]:
+    """Take the deviations of rows apart by sensor.
+
+    Parameters
+    ----------
+    sensors
+        Names of the columns.
+    metric
+        Of the distance that was scored by.
+    centre, scale
+        Shape (d,), in the sensors' own units.
+    means, references
+        Shape (m, d): the rows, NaN where missing, and the places they deviate from, in scales.
+    widened
+        Shape (m, d): by what each deviation was divided because part of its window is missing.
+    limit
+        So many sensors of each row; None for all. Shares are of the whole either way.
+
+    Returns
+    -------
+    list
+        Per row, the largest share first. On a row without any deviation all shares are equal.
+    """
+    present = ~np.isnan(means)
+    squares, unexplained, tolerance = metric.parts((means - references) / widened)
+    count, total = present.sum(axis=1, keepdims=True), squares.sum(axis=1, keepdims=True)
+    shares = np.where(total > 0, squares / np.where(total > 0, total, 1.0), 1.0 / count)
+    expected = means - unexplained * widened
+    margin = ORDINARY_DEVIATIONS * tolerance * widened * scale
+    # Absent sensors come last, and are then left out.
+    columns = np.argsort(np.where(present, -shares, 1.0), axis=1, kind="stable")[:, :limit]
+    observed_own, expected_own = centre + scale * means, centre + scale * expected
+    parts = (
+        np.take_along_axis(values, columns, axis=1).tolist()
+        for values in (
+            shares,
+            observed_own,
+            expected_own,
+            expected_own - margin,
+            expected_own + margin,
+            unexplained > 0,
+        )
+    )
+    return [
+        tuple(
+            Contribution(sensors[column], share, observed, middle, low, high, _direction(above))
+            for column, share, observed, middle, low, high, above in zip(*row[:-1], strict=True)
+        )[: row[-1]]
+        for row in zip(columns.tolist(), *parts, count[:, 0].tolist(), strict=True)
+    ]
+
+
+def sentence(machine_id: str, parts: Sequence[_Part]) -> str:
+    """Say in one plain sentence which sensors made a score.
+
+    Parameters
+    ----------
+    machine_id
+        The machine's name.
+    parts
+        Contributions, the largest first.
+
+    Examples
+    --------
+    >>> sentence("pump-07", [
+    ...     Contribution("efficiency", 0.62, 55.6, 59.15, 59.0, 59.3, "low"),
+    ...     Contribution("flow_1", 0.31, 6.2, 6.6, 6.5, 6.7, "low"),
+    ...     Contribution("heat", 0.07, 40.0, 41.0, 39.0, 43.0, "low")])
+    'pump-07: efficiency 55.6, expected 59 to 59.3 (62 % of the deviation); flow_1 low (31 %)'
+    """
+    if not parts:
+        return f"{machine_id}: no sensor deviates"
+    first, *others = parts
+    named = [part for part in others[: _MOST_NAMED - 1] if part.share >= _NAMED_SHARE]
+    low, high = _apart(first.expected_low, first.expected_high)
+    said = (
+        f"{machine_id}: {first.sensor} {_digits(first.observed, low, high)}, expected {low} to "
+        f"{high} ({100 * first.share:.0f} % of the deviation)"
+    )
+    return "; ".join(
+        [said, *(f"{part.sensor} {part.direction} ({100 * part.share:.0f} %)" for part in named)]
+    )
+
+
+def _direction(above: bool) -> Literal["high", "low"]:
+    return "high" if above else "low"
+
+
+def _apart(low: float, high: float) -> tuple[str, str]:
+    """Write two bounds with as few digits as tell them apart, but at least three."""
+    for digits in range(3, 16):
+        texts = f"{low:.{digits}g}", f"{high:.{digits}g}"
+        if texts[0] != texts[1]:
+            break
+    return texts
+
+
+def _digits(value: float, *bounds: str) -> str:
+    """Write a value with as many digits as its bounds have."""
+    digits = max(len(text.lstrip("-0.").split("e")[0].replace(".", "")) for text in bounds)
+    return f"{value:.{max(3, digits)}g}"
