@@ -70,8 +70,9 @@ def explain(  # noqa: PLR0917 - Typer reads options from the signature
 
     The rows before it are judged first, so it is the verdict that the stream
     would give. Of each sensor it says: share, its part of the deviation;
-    observed, the mean of the window that ends at the row; expected, the mean in
-    the nearest operating regime; direction, whether the observed is higher or
+    observed, the mean of the window that ends at the row; expected, what it
+    should be in the nearest operating regime, and from where to where nearly all
+    ordinary values lie; direction, whether the observed is higher or
     lower; health, ok or what is wrong with the sensor itself.
     """
     from faultline.offline.explaining import choose_machine, explain_row, find_row  # noqa: PLC0415
@@ -107,7 +108,7 @@ def explain(  # noqa: PLR0917 - Typer reads options from the signature
 
 
 def _told(loaded: Loaded, table: Table, explained: Explained, plot: Path | None) -> dict[str, Any]:
-    from faultline.offline.wording import sentence  # noqa: PLC0415
+    from faultline.detector import sentence  # noqa: PLC0415 - a quick --help
 
     verdict = explained.verdict
     if verdict.score is None:
@@ -135,6 +136,8 @@ def _told(loaded: Loaded, table: Table, explained: Explained, plot: Path | None)
                 "share": part.share,
                 "observed": part.observed,
                 "expected": part.expected,
+                "expected_low": part.expected_low,
+                "expected_high": part.expected_high,
                 "direction": part.direction,
                 "health": health.get(part.sensor, "ok"),
             }
@@ -167,13 +170,15 @@ def _tell(told: dict[str, Any]) -> None:
 
 
 def _table(sensors: list[dict[str, Any]]) -> list[str]:
-    header = ("sensor", "share", "observed", "expected", "direction", "health")
+    header = ("sensor", "share", "observed", "expected", "from", "to", "direction", "health")
     rows = [
         (
             one["sensor"],
             f"{one['share'] * 100:.1f} %",
             f"{one['observed']:.5g}",
             f"{one['expected']:.5g}",
+            f"{one['expected_low']:.5g}",
+            f"{one['expected_high']:.5g}",
             one["direction"],
             one["health"],
         )
@@ -182,7 +187,7 @@ def _table(sensors: list[dict[str, Any]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     return [
         "  ".join(
-            cell.rjust(width) if column in {1, 2, 3} else cell.ljust(width)
+            cell.rjust(width) if column in range(1, 6) else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in (header, *rows)

@@ -50,6 +50,14 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
         list[str] | None,
         typer.Option(metavar="COLUMN", help="No sensor; repeat for several, or use commas."),
     ] = None,
+    slow_sensor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A sensor whose slow changes mean nothing, such as the weather's; repeat for "
+            "several, or use commas. Others are found by themselves.",
+        ),
+    ] = None,
     false_alarm_rate: Annotated[
         float | None,
         typer.Option(
@@ -88,7 +96,8 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
     from faultline.offline.table import Layout  # noqa: PLC0415
     from faultline.offline.training import learn, require_free, save  # noqa: PLC0415
 
-    config = _config(seed=seed, false_alarm_rate=false_alarm_rate)
+    slow = offline.names(slow_sensor)
+    config = _config(seed=seed, false_alarm_rate=false_alarm_rate, slow_sensors=slow)
     checked(lambda text: make_reading("m", 0, {"s": 0.0}, text), machine_type, "--machine-type")
     require_free(model, overwrite)
     layout = Layout(timestamp_column, timestamp_unit.value, machine_column, offline.names(ignore))
@@ -97,7 +106,15 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
     if absent:
         told = ", ".join(sorted(absent))
         typer.echo(f"--ignore names columns that no input has: {told}", err=True)
-    learnt = learn(join(tables, offline.MACHINE), config)
+    histories = join(tables, offline.MACHINE)
+    unknown = set(slow).difference(histories.sensors, histories.left_out_columns)
+    if unknown:
+        raise typer.BadParameter(
+            f"no input has {', '.join(sorted(unknown))}; the sensors are "
+            f"{', '.join(histories.sensors)}",
+            param_hint="--slow-sensor",
+        )
+    learnt = learn(histories, config)
     total = save(
         learnt,
         model,

@@ -22,6 +22,7 @@ _EXTRAS: Mapping[str, str] = {
     "supervisor": "local",
     "matplotlib": "trainer",
     "mlflow": "trainer",
+    "pyarrow": "trainer",
     "sklearn": "trainer",
     "alembic": "ingest",
     "fastapi": "ingest",

@@ -121,7 +121,7 @@ def _summary(loaded: Loaded, table: Table, scored: Scored) -> dict[str, Any]:
 
 
 def _alarm(alarm: Alarm) -> dict[str, Any]:
-    from faultline.offline.wording import sentence  # noqa: PLC0415
+    from faultline.detector import sentence  # noqa: PLC0415 - a quick --help
 
     ended = alarm.closed_at_ms
     return {

@@ -76,7 +76,7 @@ def alarm_sentence(event: AlarmEvent) -> str:
 
     Examples
     --------
-    >>> sensor = SensorContribution("flow", 0.8, 36.52, 41.0, "low")
+    >>> sensor = SensorContribution("flow", 0.8, 36.52, 41.0, 40.5, 41.5, "low")
     >>> sensor_phrase(sensor)
     'flow low (36.52, expected 41)'
     """

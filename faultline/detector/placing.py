@@ -127,7 +127,8 @@ def place(
                 ),
             )
     after = replace(adaptation, rows=adaptation.rows + n)
-    return Placed(distance, cluster, settled, np.array(shifts), shift_of, after)
+    moved = np.array(shifts).reshape(-1, means.shape[1])
+    return Placed(distance, cluster, settled, moved, shift_of, after)
 
 
 class _Found(NamedTuple):

@@ -73,14 +73,20 @@ def rows(learnt: Learnt) -> Block:
 
 
 def machines(learnt: Learnt) -> Block:
-    """Whose rows they are."""
+    """Whose rows they are, and which of them have a baseline of their own."""
+    own = learnt.fit.detector.machines
     found = [(one.machine_id, len(one.timestamps_ms)) for one in learnt.histories.machines]
     lines = [
         f"{len(found)}: {_names([f'{name} ({count:,} rows)' for name, count in found])}"
         if len(found) > 1
         else found[0][0]
     ]
-    content = [{"machine_id": name, "rows": count} for name, count in found]
+    lines.append(
+        f"with a baseline of their own: {_names(own)}" if own else "none has a baseline of its own"
+    )
+    content = [
+        {"machine_id": name, "rows": count, "own_baseline": name in own} for name, count in found
+    ]
     return Block("machines", lines, "machines", content)
 
 
@@ -91,6 +97,13 @@ def sensors(learnt: Learnt) -> Block:
     lines = [f"{len(used)} used: {_names(used)}"]
     lines += [f"left out: {name} ({reason})" for name, reason in left_out.items()]
     return Block("sensors", lines, "sensors", {"used": used, "left_out": left_out})
+
+
+def slow_sensors(learnt: Learnt) -> Block:
+    """Whose slow changes mean nothing, declared or found."""
+    slow = dict(learnt.fit.slow_sensors)
+    lines = [f"{name}: {reason}" for name, reason in slow.items()] or ["none"]
+    return Block("slow sensors", lines, "slow_sensors", slow)
 
 
 def window(learnt: Learnt) -> Block:
@@ -148,6 +161,13 @@ def clusters(learnt: Learnt) -> Block:
     return Block("clusters", lines, "clusters", content)
 
 
+def distance(learnt: Learnt) -> Block:
+    """How far two rows are apart: plainly, or as the sensors move together."""
+    kind = "covariance" if learnt.fit.detector.covariance.size else "euclidean"
+    reason = learnt.fit.distance_reason
+    return Block("distance", [reason], "distance", {"kind": kind, "reason": reason})
+
+
 def boundary(learnt: Learnt) -> Block:
     """The distance that scores 1.0, and what it was found from."""
     fit, detector = learnt.fit, learnt.fit.detector
@@ -201,8 +221,10 @@ BLOCKS: tuple[Callable[[Learnt], Block], ...] = (
     rows,
     machines,
     sensors,
+    slow_sensors,
     window,
     clusters,
+    distance,
     boundary,
     false_alarms,
 )

@@ -72,7 +72,7 @@ ALARM = Alarm(
     updated_at_ms=NOON + 5_000,
     peak_score=1.5,
     peak_at_ms=NOON + 4_000,
-    top_sensors=(SensorContribution("pressure", 0.75, 4.125, 2.0625, "high"),),
+    top_sensors=(SensorContribution("pressure", 0.75, 4.125, 2.0625, 2.0, 2.125, "high"),),
     bad_readings=6,
     model_name="faultline-pump",
     model_version="1",
@@ -257,8 +257,8 @@ def test_a_verdict_comes_back_whole(database: Database) -> None:
         known=False,
         reason='STUCK\t\\N "pipe"\nß',
         contributions=(
-            SensorContribution('pres\\sure "é"', 0.1 + 0.2, 1e100, -1 / 3, "high"),
-            SensorContribution("flow", 0.7, 0.0, 5e-324, "low"),
+            SensorContribution('pres\\sure "é"', 0.1 + 0.2, 1e100, -1 / 3, -1.0, 0.5, "high"),
+            SensorContribution("flow", 0.7, 0.0, 5e-324, -5e-324, 1e-323, "low"),
         ),
         health={"flow": "stuck", "tab\\n": "missing"},
     )

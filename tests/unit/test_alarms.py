@@ -31,7 +31,9 @@ def _verdict(position: int, score: float | None) -> Verdict:
     if score is None:
         return Verdict(timestamp_ms=position, status=Status.WARMING_UP)
     bad = score > 1.0
-    blamed = (SensorContribution(f"sensor-{score}", 1.0, score, 0.0, "high"),) if bad else ()
+    blamed = (
+        (SensorContribution(f"sensor-{score}", 1.0, score, 0.0, -1.0, 1.0, "high"),) if bad else ()
+    )
     return Verdict(
         timestamp_ms=position,
         status=Status.FAILURE if bad else Status.NORMAL,

@@ -102,6 +102,16 @@ def test_fit_says_which_of_the_ignored_columns_are_not_there(tmp_path: Path) -> 
     assert "--ignore names columns that no input has: nosie" in told
 
 
+def test_a_slow_sensor_is_declared_and_must_be_one_of_the_inputs(tmp_path: Path) -> None:
+    train = write_csv(tmp_path / "train.csv", 1)
+    fit = ("fit", "--input", train, "--model", tmp_path / "m", "--json")
+    assert "no input has haet; the sensors are flow, heat, noise" in failure(
+        *fit, "--slow-sensor", "haet"
+    )
+    told = json.loads(done(*fit, "--slow-sensor", "heat"))
+    assert "heat" in told["slow_sensors"]
+
+
 def test_values_are_spread_over_repeatable_options_only() -> None:
     given = ["--input", "a", "b", "--model", "m", "--ignore", "x", "y", "--json"]
     assert spread(given, {"--input", "--ignore"}) == [
@@ -156,7 +166,9 @@ def test_explain_says_a_sentence_a_table_and_draws(model: Path, day: Path, tmp_p
     assert "% of the deviation" in lines[0]
     assert "failure" in lines[1]
     header = next(line for line in lines if line.startswith("sensor"))
-    assert header.split() == ["sensor", "share", "observed", "expected", "direction", "health"]
+    assert header.split() == [
+        *("sensor", "share", "observed", "expected", "from", "to", "direction", "health")
+    ]
     assert plot.read_bytes().startswith(b"\x89PNG")
 
     told = json.loads(done(*asked, "--json"))

@@ -38,7 +38,8 @@ def alarm(
         peak_score=2.0,
         peak_at_ms=opened_s * 1_000,
         top_sensors=tuple(
-            SensorContribution(name, 1 / len(sensors), 1.0, 2.0, "low") for name in sensors
+            SensorContribution(name, 1 / len(sensors), 1.0, 2.0, 1.5, 2.5, "low")
+            for name in sensors
         ),
         bad_readings=6,
         model_name="faultline-pump",

@@ -14,7 +14,7 @@ from faultline.verdicts import SensorContribution
 
 def event(kind: AlarmEventKind) -> AlarmEvent:
     sensors = tuple(
-        SensorContribution(name, 0.25, 36.5, 41.0, "low")
+        SensorContribution(name, 0.25, 36.5, 41.0, 40.0, 42.0, "low")
         for name in ("flow", "efficiency", "pressure_out", "speed")
     )
     alarm = Alarm(

@@ -14,8 +14,7 @@ from faultline.offline.plots import draw_explanation, draw_scores
 from faultline.offline.reading import read_table
 from faultline.offline.scoring import score_table
 from faultline.offline.table import Layout, Table
-from faultline.offline.wording import sentence
-from faultline.verdicts import SensorContribution, Status
+from faultline.verdicts import Status
 
 WriteCsv = Callable[..., Path]
 PNG = b"\x89PNG"
@@ -85,17 +84,6 @@ def test_of_several_machines_one_must_be_named(
     assert find_row(table, table.timestamps[3], "auto", "p-2") == 3
     with pytest.raises(NotFound, match="p-1 has no row"):
         find_row(table, table.timestamps[3], "auto", "p-1")
-
-
-def test_the_sentence_names_what_deviates_and_no_trifles() -> None:
-    parts = [
-        SensorContribution("efficiency", 0.62, 55.63, 59.04, "low"),
-        SensorContribution("flow_1", 0.31, 1.0, 2.0, "low"),
-        SensorContribution("heat", 0.07, 1.0, 2.0, "high"),
-    ]
-    assert sentence("pump-07", parts) == (
-        "pump-07: efficiency 55.63, expected 59.04 (62 % of the deviation); flow_1 low (31 %)"
-    )
 
 
 def test_pictures_are_drawn_of_a_fault_of_a_calm_day_and_without_any_score(
