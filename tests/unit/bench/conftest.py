@@ -34,6 +34,8 @@ def rig_folder(tmp_path: Path) -> Path:
         (("healthy", 800, 800), ("rig-1-pump", 400, 300), ("rig-2-healthy", 300, 300))
     ):
         values = np.random.default_rng(seed).normal(size=(rows, 3))
+        if healthy < rows:
+            values[healthy - 20 : healthy] *= 0.1  # no row before the fault counts for its alarm
         values[healthy:, 1] += 40.0
         lines = ["timestamp,flow_1,flow_2,vibration,fault"]
         for row, line in enumerate(values):

@@ -60,16 +60,16 @@ def day(tmp_path: Path) -> Path:
 
 
 def test_fit_tells_a_person_what_was_learnt(tmp_path: Path) -> None:
-    train = write_csv(tmp_path / "train.csv", 1)
+    train = write_csv(tmp_path / "train.csv", 1, 3_000)
     told = done("fit", "--input", train, "--model", tmp_path / "m", "--machine-type", "pump")
     for said in (
         "faultline-pump is in",
-        "900 from 2026-01-01T00:00:00.000Z",
+        "3,000 from 2026-01-01T00:00:00.000Z",
         "3 used: flow, heat, noise",
         "left out: site (holds text, no numbers)",
         "one load cycle of 30 rows",
         "scores 1.0",
-        "0 alarms in 0.24 machine-hours",
+        "0 alarms in 0.83 machine-hours",
     ):
         assert said in told
 

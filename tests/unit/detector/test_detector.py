@@ -91,10 +91,13 @@ def test_single_rows_score_as_one_batch_does_on_a_load_cycle(fitted: Fit, make_r
     values = np.asarray(make_rows(9, 300))
     whole = score_all(judge, values)
 
-    window = Window.empty(judge.sensors)
+    window, adaptation = Window.empty(judge.sensors), None
     single = []
     for row in range(len(values)):
-        scores, window = judge.score(window, times(1, row), values[row : row + 1])
+        scores, window = judge.score(
+            window, times(1, row), values[row : row + 1], adaptation=adaptation
+        )
+        adaptation = scores.adaptation
         single.append(scores.score[0])
 
     assert_array_equal(np.array(single), whole.score)

@@ -24,6 +24,7 @@ from faultline.detector.injection import FaultKind
 MakeHistory = Callable[..., MachineHistory]
 
 DAY_MS = 86_400_000
+SAID_BY_HEALTH = {"dropout", "stuck"}
 
 
 def six_in_a_row(score: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -128,16 +129,16 @@ def test_a_kind_that_changed_nothing_anywhere_is_undefined(
     json.dumps(report.as_dict(), allow_nan=False)
 
 
-def test_a_detector_that_never_alarms_finds_no_fault(
+def test_a_detector_that_never_alarms_finds_what_a_sensors_health_says_and_nothing_else(
     fitted: Fit, later: list[MachineHistory]
 ) -> None:
     report = measured(fitted, later, boundary=1e9)
 
-    found = {one.kind: one.recall for one in report.by_kind}
-    assert found.pop("dropout") == 1.0
-    assert set(found.values()) == {0.0}
+    assert {one.kind: one.recall for one in report.by_kind} == {
+        str(kind): 1.0 if kind in SAID_BY_HEALTH else 0.0 for kind in FaultKind
+    }
     assert (report.false_alarms, report.alarm_share) == (0, 0.0)
-    assert report.recall == pytest.approx(1 / 7)
+    assert report.recall == pytest.approx(2 / 7)
 
 
 def test_a_detector_that_is_too_sensitive_pays_in_false_alarms(
@@ -160,10 +161,10 @@ def test_an_alarm_that_is_open_anyway_finds_nothing(
 
 
 def recall_by_alarm(fitted: Fit, histories: list[MachineHistory], rule: AlarmRule) -> set[float]:
-    """Of every kind but the one that a sensor's health says."""
+    """Of every kind but those that a sensor's health says."""
     report = measure(fitted.detector, histories, rule, seed=0)
     assert isinstance(report, InjectionReport)
-    return {one.recall or 0.0 for one in report.by_kind if one.kind != "dropout"}
+    return {one.recall or 0.0 for one in report.by_kind if one.kind not in SAID_BY_HEALTH}
 
 
 def test_alarms_that_the_untouched_rows_raise_too_find_nothing(
@@ -286,14 +287,27 @@ def test_sensors_that_were_left_out_are_left_out_here_too(make_history: MakeHist
     assert result(report, "offset", 8.0).recall == 1.0
 
 
-@pytest.mark.parametrize("rows", [1, 60, 200])
+@pytest.mark.parametrize(
+    ("rows", "config", "reason"),
+    [
+        (1, FitConfig(), "constant"),
+        (120, FitConfig(), "at least 100 are needed"),
+        (200, FitConfig(window_rows=20), "two windows and the alarm rule take 46"),
+    ],
+    ids=["one row", "too few to learn from", "too few to try faults on"],
+)
 def test_a_history_that_is_too_short_is_said_to_be(
-    make_history: MakeHistory, sensors: tuple[str, ...], rows: int
+    make_history: MakeHistory,
+    sensors: tuple[str, ...],
+    rows: int,
+    config: FitConfig,
+    reason: str,
 ) -> None:
-    report = evaluate(sensors, [make_history("pump-1", 1, rows)], FitConfig(), fit, RULE)
+    report = evaluate(sensors, [make_history("pump-1", 1, rows)], config, fit, RULE)
 
     assert isinstance(report, NotEvaluated)
-    assert "too short" in report.reason
+    assert "the history is too short" in report.reason
+    assert reason in report.reason
 
 
 def test_a_stretch_without_values_cannot_be_evaluated(
