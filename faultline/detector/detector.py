@@ -15,24 +15,23 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from faultline.detector import parts
+from faultline.detector import storing
 from faultline.detector.adaptation import NO_ADAPTATION, Adaptation, AdaptationRule
 from faultline.detector.covariance import Metric
 from faultline.detector.explanation import contributions
 from faultline.detector.health import REACH_ROWS, Health, HealthLimits, check_health
 from faultline.detector.parts import Parameter
 from faultline.detector.placing import Frame, Placed, place
+from faultline.detector.preparation import Preparation, Scaling
 from faultline.detector.scores import Contribution, RowState, Scores
-from faultline.detector.smoothing import SCALED_LIMIT, scaled, widening, window_means
-from faultline.detector.window import Window, rows_since_gap
+from faultline.detector.smoothing import SCALED_LIMIT, widening
+from faultline.detector.window import Window
 
 __all__ = ["Contribution", "Detector", "RowState", "Scores", "Window"]
 
 KEPT_ROWS = REACH_ROWS
 """A window keeps at least so many rows: what a sensor's health is judged by. A reloaded model whose
 window is longer than its predecessor's then goes on without warming up again, too."""
-
-_ARRAYS = ("centre", "scale", "spread", "clusters", "covariance", "baselines", "between")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -197,27 +196,13 @@ class Detector:
         ValueError
             When the window has other columns, the shapes disagree or a row comes too late.
         """
-        self._check(window, timestamps_ms, values)
-        n, d = values.shape
-        before = self.window_rows - 1
-        carried = min(before, len(window))
-        rows = np.full((before + n, d), np.nan)
-        if carried:
-            rows[before - carried : before] = window.values[-carried:]
-        rows[before:] = values
-        low, high = self._scaled_limits
-        means, counts = window_means(
-            scaled(rows, self.centre, self.scale, low, high), self.window_rows
-        )
-
-        missing_means = np.isnan(means)
-        insufficient = 2 * missing_means.sum(axis=1) > d
-        warm = self._rows_since_start(window, timestamps_ms, carried) >= self.window_rows
-        state = np.where(
-            warm,
-            np.where(insufficient, np.int8(RowState.INSUFFICIENT), np.int8(RowState.SCORED)),
-            np.int8(RowState.WARMING_UP),
-        )
+        if window.sensors != self.sensors:
+            raise ValueError(
+                "the window has other columns than the detector; use window.aligned(sensors)"
+            )
+        window.check_next(timestamps_ms, values)
+        prepared = self._preparation.prepare(window, timestamps_ms, values)
+        means, counts, state = prepared.means, prepared.counts, prepared.state
         is_scored = state == RowState.SCORED
         partial = bool((counts[is_scored] < self.window_rows).any())
         widened = self._widening(counts) if partial else None
@@ -225,7 +210,7 @@ class Detector:
         placed = place(
             frame,
             self.rule,
-            Adaptation.start(d) if adaptation is None else adaptation,
+            Adaptation.start(len(self.sensors)) if adaptation is None else adaptation,
             timestamps_ms=timestamps_ms,
             means=means,
             widened=widened,
@@ -305,25 +290,11 @@ class Detector:
 
     def to_arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the detector, for an npz file. Nothing in them is an object."""
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
-        if self.limits is not None:
-            for name, array in self.limits.to_arrays().items():
-                arrays[name] = array.astype(np.float64)
-        return arrays
+        return storing.arrays(self)
 
     def parameters(self) -> dict[str, Parameter]:
         """Return all that is not an array, for a JSON file. Floats survive JSON exactly."""
-        return {
-            "sensors": list(self.sensors),
-            "machines": list(self.machines),
-            "window_rows": self.window_rows,
-            "max_gap_ms": self.max_gap_ms,
-            "boundary": self.boundary,
-            "unknown_score": self.unknown_score,
-            "step_rows": self.rule.step_rows,
-            "follow_rows": self.rule.follow_rows,
-            "settle_ms": self.rule.settle_ms,
-        }
+        return storing.parameters(self)
 
     @classmethod
     def from_parts(
@@ -336,29 +307,7 @@ class Detector:
         ValueError
             When a part is absent, of the wrong kind, or does not fit the others.
         """
-        limits = None
-        if "low" in arrays:
-            limits = HealthLimits(
-                low=parts.floats(arrays, "low"),
-                high=parts.floats(arrays, "high"),
-                longest_run=parts.wholes(arrays, "longest_run"),
-                longest_silence=parts.wholes(arrays, "longest_silence"),
-            )
-        return cls(
-            sensors=parts.names(parameters, "sensors"),
-            machines=parts.names(parameters, "machines"),
-            window_rows=parts.whole(parameters, "window_rows"),
-            max_gap_ms=parts.whole(parameters, "max_gap_ms"),
-            boundary=parts.number(parameters, "boundary"),
-            unknown_score=parts.number(parameters, "unknown_score"),
-            rule=AdaptationRule(
-                step_rows=parts.whole(parameters, "step_rows"),
-                follow_rows=parts.whole(parameters, "follow_rows"),
-                settle_ms=parts.whole(parameters, "settle_ms"),
-            ),
-            limits=limits,
-            **{name: parts.floats(arrays, name) for name in _ARRAYS},
-        )
+        return cls(**storing.fields_of(parameters, arrays))
 
     @cached_property
     def _own_metric(self) -> Metric:
@@ -374,13 +323,15 @@ class Detector:
         return {name: row for row, name in enumerate(self.machines)}
 
     @cached_property
-    def _scaled_limits(self) -> tuple[NDArray[np.float64] | float, NDArray[np.float64] | float]:
-        """Each sensor's range in scales, so that one absurd value does not make a whole window."""
-        if self.limits is None:
-            return -SCALED_LIMIT, SCALED_LIMIT
-        low = (self.limits.low - self.centre) / self.scale
-        high = (self.limits.high - self.centre) / self.scale
-        return np.maximum(low, -SCALED_LIMIT), np.minimum(high, SCALED_LIMIT)
+    def _preparation(self) -> Preparation:
+        d = len(self.sensors)
+        low, high = np.full(d, -SCALED_LIMIT), np.full(d, SCALED_LIMIT)
+        if self.limits is not None:
+            # Each sensor's range, so that one absurd value does not make a whole window.
+            low = np.maximum(low, (self.limits.low - self.centre) / self.scale)
+            high = np.minimum(high, (self.limits.high - self.centre) / self.scale)
+        scaling = Scaling(self.centre, self.scale, low, high)
+        return Preparation(self.window_rows, self.max_gap_ms, scaling)
 
     def _frame(self, machine_id: str | None) -> Frame:
         row = self._row_of_machine.get(machine_id)
@@ -420,35 +371,3 @@ class Detector:
 
     def _widening(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         return widening(counts, self.window_rows, self.spread / self.scale)
-
-    def _rows_since_start(
-        self, window: Window, timestamps_ms: NDArray[np.int64], carried: int
-    ) -> NDArray[np.int64]:
-        """For each new row, how many rows there were since the start or the last gap, itself too.
-
-        It counts no further back than one window: more makes no difference.
-        """
-        times = np.concatenate((window.timestamps_ms[len(window) - carried :], timestamps_ms))
-        return rows_since_gap(times, self.max_gap_ms)[carried:]
-
-    def _check(
-        self, window: Window, timestamps_ms: NDArray[np.int64], values: NDArray[np.float64]
-    ) -> None:
-        if window.sensors != self.sensors:
-            raise ValueError(
-                "the window has other columns than the detector; use window.aligned(sensors)"
-            )
-        expected = (len(timestamps_ms), len(self.sensors))
-        if values.shape != expected:
-            raise ValueError(
-                f"values have the shape {values.shape}; {expected[0]} timestamps and "
-                f"{expected[1]} sensors ask for {expected}"
-            )
-        ordered = (np.diff(timestamps_ms) > 0).all()
-        if len(window) and len(timestamps_ms):
-            ordered = ordered and timestamps_ms[0] > window.timestamps_ms[-1]
-        if not ordered:
-            raise ValueError(
-                "timestamps must strictly increase and be later than the window's last; take late "
-                "and duplicate rows out first"
-            )

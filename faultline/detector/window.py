@@ -90,6 +90,29 @@ class Window:
                 values[:, position] = self.values[:, column[name]]
         return Window(wanted, self.timestamps_ms, values)
 
+    def check_next(self, timestamps_ms: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        """Refuse rows that cannot follow: times (n,) and values (n, d).
+
+        Raises
+        ------
+        ValueError
+            When the shapes disagree or a row comes too late.
+        """
+        expected = (len(timestamps_ms), len(self.sensors))
+        if values.shape != expected:
+            raise ValueError(
+                f"values have the shape {values.shape}; {expected[0]} timestamps and "
+                f"{expected[1]} sensors ask for {expected}"
+            )
+        ordered = (timestamps_ms[1:] > timestamps_ms[:-1]).all()
+        if len(self) and len(timestamps_ms):
+            ordered = ordered and timestamps_ms[0] > self.timestamps_ms[-1]
+        if not ordered:
+            raise ValueError(
+                "timestamps must strictly increase and be later than the window's last; take late "
+                "and duplicate rows out first"
+            )
+
     def followed_by(
         self, timestamps_ms: NDArray[np.int64], values: NDArray[np.float64], keep_rows: int
     ) -> Window:
