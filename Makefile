@@ -8,7 +8,7 @@ DEMO_FLAGS ?=
 UP_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test bench lint format docs lock clean
+.PHONY: help setup demo up down status test bench lint format docs pictures lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ format: setup ## Format the code and sort the imports
 
 docs: setup ## Write the reference pages from the code
 	@$(BIN)/python docs/reference.py
+
+pictures: setup ## Draw the pictures of docs/detector.md
+	@$(BIN)/python docs/pictures.py
 
 lock: setup ## Resolve the dependencies anew into requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --extra dev --generate-hashes \
