@@ -1,7 +1,7 @@
 """Alarms: episodes of bad verdicts on one machine, each with an id, a start, an end and a peak.
 
 The rule runs row by row, so the same verdicts give the same alarms however the stream is cut.
-Knows nothing of models, of Kafka or of storage.
+Knows nothing of how a score is made, of Kafka or of storage.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 import msgspec
 from msgspec import structs
 
+from faultline.detector import sentence
 from faultline.verdicts import SensorContribution, Status, Verdict
 
 _NAMESPACE = UUID("7c1e52a6-53a3-4d1c-9a58-3f6f1f0a7d11")
@@ -47,6 +48,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
         The worst score so far, and when.
     top_sensors
         The largest contributions at the peak.
+    why
+        The same in one plain sentence; empty when the verdicts came without contributions.
     bad_readings
         Readings above the boundary since `began_at_ms`.
     model_name, model_version
@@ -67,6 +70,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     model_name: str
     model_version: str
     closed_at_ms: int | None = None
+    why: str = ""
 
 
 class AlarmEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,6 +225,7 @@ def _maybe_open(
         bad_readings=len(bad),
         model_name=source.model_name,
         model_version=source.model_version,
+        why=_why(source.machine_id, verdict),
     )
     events.append(_event(AlarmEventKind.OPENED, alarm))
     return structs.replace(tracker, alarm=alarm, published_peak=alarm.peak_score)
@@ -243,6 +248,7 @@ def _go_on(
             peak_score=verdict.score,
             peak_at_ms=verdict.timestamp_ms,
             top_sensors=verdict.contributions[:_TOP_SENSORS],
+            why=_why(alarm.machine_id, verdict),
         )
     if tracker.good_run >= policy.close_good:
         closed = structs.replace(
@@ -257,6 +263,10 @@ def _go_on(
         events.append(_event(AlarmEventKind.UPDATED, alarm))
         return structs.replace(tracker, alarm=alarm, published_peak=alarm.peak_score)
     return structs.replace(tracker, alarm=alarm)
+
+
+def _why(machine_id: str, verdict: Verdict) -> str:
+    return sentence(machine_id, verdict.contributions) if verdict.contributions else ""
 
 
 def _event(kind: AlarmEventKind, alarm: Alarm) -> AlarmEvent:

@@ -13,21 +13,30 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 import faultline
 from faultline import bundle_files as files
-from faultline.detector import Detector, MachineHistory, RowState, Window
+from faultline.bundle_golden import GOLDEN, GoldenBatch, golden_batch, verify_golden
+from faultline.detector import Detector
 from faultline.errors import InvalidBundle
 
-SCHEMA_VERSION = 1
+__all__ = [
+    "ARRAYS",
+    "GOLDEN",
+    "MANIFEST",
+    "SCHEMA_VERSION",
+    "Bundle",
+    "FileSum",
+    "GoldenBatch",
+    "Manifest",
+    "golden_batch",
+    "read_bundle",
+    "write_bundle",
+]
+
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 ARRAYS = "arrays.npz"
-GOLDEN = "golden.npz"
-
-_GOLDEN_ROWS = 64
-_RELATIVE = 1e-9
-_ABSOLUTE = 1e-12
 
 
 class FileSum(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,29 +74,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 @dataclass(frozen=True, eq=False)
-class GoldenBatch:
-    """Rows of one machine and the scores that they must give, from an empty window on.
-
-    Attributes
-    ----------
-    timestamps_ms
-        Shape (n,), int64.
-    values
-        Shape (n, d), columns as the detector's sensors; NaN where missing.
-    score
-        Shape (n,): NaN where a row has none.
-    state, cluster
-        Shape (n,), int64, as in `faultline.detector.Scores`.
-    """
-
-    timestamps_ms: NDArray[np.int64]
-    values: NDArray[np.float64]
-    score: NDArray[np.float64]
-    state: NDArray[np.int64]
-    cluster: NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
 class Bundle:
     """A verified bundle.
 
@@ -100,46 +86,6 @@ class Bundle:
     detector: Detector
     manifest: Manifest
     sha256: str
-
-
-def golden_batch(
-    detector: Detector, history: MachineHistory, rows: int = _GOLDEN_ROWS
-) -> GoldenBatch:
-    """Score stretches of a machine's history: of every cluster it is seen in, the last rows.
-
-    Parameters
-    ----------
-    history
-        Columns as the detector's sensors.
-    rows
-        How many scored rows, shared between the clusters; the rows of their windows come on top.
-
-    Raises
-    ------
-    ValueError
-        When no row of the history can be scored.
-    """
-    empty = Window.empty(detector.sensors)
-    scores, _ = detector.score(empty, history.timestamps_ms, history.values)
-    clusters = np.unique(scores.cluster[scores.state == RowState.SCORED])
-    if not clusters.size:
-        raise ValueError(
-            f"no row of {history.machine_id!r} can be scored; take another machine's history"
-        )
-    taken = np.zeros(len(scores), dtype=np.bool_)
-    for cluster in clusters:
-        for row in np.flatnonzero(scores.cluster == cluster)[-max(1, rows // len(clusters)) :]:
-            taken[max(0, row - detector.window_rows + 1) : row + 1] = True
-    timestamps_ms = history.timestamps_ms[taken].astype(np.int64)
-    values = history.values[taken].astype(np.float64)
-    scores, _ = detector.score(empty, timestamps_ms, values)
-    return GoldenBatch(
-        timestamps_ms,
-        values,
-        scores.score,
-        scores.state.astype(np.int64),
-        scores.cluster.astype(np.int64),
-    )
 
 
 def write_bundle(
@@ -230,7 +176,7 @@ def read_bundle(folder: Path) -> Bundle:
         if _sum(content) != expected.sha256:
             raise InvalidBundle(f"{name}: its SHA-256 is not the manifest's; it was altered")
     detector = _detector(manifest, contents[ARRAYS])
-    _verify_golden(detector, contents[GOLDEN])
+    verify_golden(detector, contents[GOLDEN])
     return Bundle(detector, manifest, _sum(contents[MANIFEST]))
 
 
@@ -249,7 +195,8 @@ def _manifest(content: bytes) -> Manifest:
         if version != SCHEMA_VERSION:
             raise InvalidBundle(
                 f"{MANIFEST}: schema version {version}; this Faultline "
-                f"({faultline.__version__}) reads {SCHEMA_VERSION}"
+                f"({faultline.__version__}) reads {SCHEMA_VERSION}; train the machine type anew "
+                "with it: the trainer, or faultline fit, makes a bundle that it reads"
             )
         return msgspec.json.decode(content, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -275,53 +222,3 @@ def _detector(manifest: Manifest, content: bytes) -> Detector:
     if manifest.sensors != detector.sensors:
         raise InvalidBundle(f"{MANIFEST}: the sensors are not those of the parameters")
     return detector
-
-
-def _verify_golden(detector: Detector, content: bytes) -> None:
-    golden = _golden(detector, files.unpack(GOLDEN, content))
-    # A forged window would otherwise ask for more memory than there is.
-    if detector.window_rows > len(golden.state):
-        raise InvalidBundle(
-            f"{GOLDEN}: {len(golden.state)} rows are no window of {detector.window_rows}"
-        )
-    if not (golden.state == RowState.SCORED).any():
-        raise InvalidBundle(f"{GOLDEN}: no row of the golden batch has a score")
-    try:
-        # Altered numbers may overflow; the comparison then says so.
-        with np.errstate(all="ignore"):
-            scores, _ = detector.score(
-                Window.empty(detector.sensors), golden.timestamps_ms, golden.values
-            )
-    except ValueError as error:
-        raise InvalidBundle(f"{GOLDEN}: cannot be scored: {error}") from error
-    same = (
-        np.array_equal(scores.state, golden.state)
-        and np.array_equal(scores.cluster, golden.cluster)
-        and np.allclose(scores.score, golden.score, rtol=_RELATIVE, atol=_ABSOLUTE, equal_nan=True)
-    )
-    if not same:
-        raise InvalidBundle(
-            f"{GOLDEN}: the golden batch does not give the scores that it gave in training; the "
-            "detector was altered, or this Faultline scores otherwise"
-        )
-
-
-def _golden(detector: Detector, arrays: Mapping[str, NDArray[Any]]) -> GoldenBatch:
-    rows = len(arrays["timestamps_ms"]) if "timestamps_ms" in arrays else 0
-    expected = {
-        "timestamps_ms": (np.int64, (rows,)),
-        "values": (np.float64, (rows, len(detector.sensors))),
-        "score": (np.float64, (rows,)),
-        "state": (np.int64, (rows,)),
-        "cluster": (np.int64, (rows,)),
-    }
-    if set(arrays) != set(expected):
-        raise InvalidBundle(f"{GOLDEN}: holds {sorted(arrays)}; must be {sorted(expected)}")
-    for name, (dtype, shape) in expected.items():
-        array = arrays[name]
-        if array.dtype != dtype or array.shape != shape:
-            raise InvalidBundle(
-                f"{GOLDEN}: {name} is {array.dtype} of the shape {array.shape}; must be "
-                f"{np.dtype(dtype)} of {shape}"
-            )
-    return GoldenBatch(**arrays)

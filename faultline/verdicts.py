@@ -68,15 +68,19 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     timestamp_ms
         The reading's, milliseconds since the epoch.
     status
-        See `Status`. `failure` means a score above 1.0.
+        See `Status`. `failure` means a score above 1.0. `new_normal`: beyond every cluster, but in
+        a state that has lasted so long that it is normal now; the alarm that it raised stays open
+        and no longer grows.
     score
-        Distance to the nearest cluster divided by the boundary; None where nothing was scored.
+        Distance to the nearest cluster divided by the boundary, and for `new_normal` to the new
+        state; None where nothing was scored.
     cluster
         Index of the nearest cluster.
     known
         False when the reading is far from every cluster.
     reason
-        A code, where the status needs one: see `Reason`.
+        A code, where the status needs one. ``SENSOR_FAULT``: a failure only because of sensors
+        that are stuck or out of their range, which `health` names.
     contributions
         Largest first; given near and above the boundary only, the rest can be recomputed.
     health

@@ -16,9 +16,7 @@ from rich.markup import escape
 
 from faultline.alarms import AlarmEvent, AlarmEventKind
 from faultline.demo.report import Step
-from faultline.verdicts import SensorContribution
 
-_NAMED_SENSORS = 3
 # An open alarm whose peak grows is published again and again; a person has seen it once.
 _TOLD = frozenset({AlarmEventKind.OPENED, AlarmEventKind.CLOSED})
 
@@ -72,32 +70,16 @@ class Narrator:
 
 
 def alarm_sentence(event: AlarmEvent) -> str:
-    """Put an alarm into one sentence: which machine, when by its own time, which sensors, how far.
-
-    Examples
-    --------
-    >>> sensor = SensorContribution("flow", 0.8, 36.52, 41.0, 40.5, 41.5, "low")
-    >>> sensor_phrase(sensor)
-    'flow low (36.52, expected 41)'
-    """
+    """Put an alarm into one line: when by the machine's time, how far, which machine and why."""
     alarm = event.alarm
     if event.kind is AlarmEventKind.CLOSED:
         return (
             f"{alarm.machine_id} is well again at {_clock(alarm.updated_at_ms)}: "
             f"{alarm.bad_readings} bad readings, highest score {alarm.peak_score:.2f}"
         )
-    named = ", ".join(sensor_phrase(sensor) for sensor in alarm.top_sensors[:_NAMED_SENSORS])
     return (
-        f"ALARM {alarm.machine_id} at {_clock(alarm.opened_at_ms)}: score {alarm.peak_score:.2f}, "
-        f"{named} [version {alarm.model_version}]"
-    )
-
-
-def sensor_phrase(sensor: SensorContribution) -> str:
-    """Say how a sensor is off."""
-    return (
-        f"{sensor.sensor} {sensor.direction} ({sensor.observed:.4g}, "
-        f"expected {sensor.expected:.4g})"
+        f"ALARM at {_clock(alarm.opened_at_ms)}, score {alarm.peak_score:.2f}: {alarm.why} "
+        f"[version {alarm.model_version}]"
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from faultline.alarms import Alarm, AlarmState
+from faultline.detector import sentence
 from faultline.events import machine_type_of
 from faultline.ports.stores import MachineSummary, StoredVerdict
 from faultline.readings import format_timestamp
@@ -22,6 +23,9 @@ from services.predictor.loader import Refusal
 from services.predictor.slot import Loaded, Origin
 
 _TIME = ["2026-11-21T08:00:00.000Z"]
+_WHY = [
+    "pump-07: efficiency 55.6, expected 59.0 to 59.3 (62 % of the deviation); flow_1 low (31 %)"
+]
 
 
 class ContributionAnswer(BaseModel):
@@ -30,7 +34,12 @@ class ContributionAnswer(BaseModel):
     sensor: str = Field(examples=["vibration"])
     share: float = Field(description="Its part of the deviation; all parts add up to 1.")
     observed: float = Field(description="Mean over the window, in the sensor's own unit.")
-    expected: float = Field(description="The same in the nearest cluster.")
+    expected: float = Field(
+        description="What it should be in the nearest cluster, given the other sensors where the "
+        "model knows how they move together."
+    )
+    expected_low: float = Field(description="Nearly all ordinary values lie above this, ...")
+    expected_high: float = Field(description="... and below this.")
     direction: Literal["high", "low"] = Field(description="Above or below what was expected.")
 
 
@@ -38,7 +47,11 @@ class VerdictAnswer(BaseModel):
     """What a version says of one reading."""
 
     timestamp: str = Field(description="The reading's time.", examples=_TIME)
-    status: Status = Field(description="`failure` means a score above 1.0.")
+    status: Status = Field(
+        description="`failure` means a score above 1.0. `new_normal`: beyond every cluster, but in "
+        "a state that has lasted so long that it is normal now; the alarm that it raised stays "
+        "open and no longer grows."
+    )
     score: float | None = Field(
         description="Distance to the nearest cluster over the boundary: 1.0 is the boundary, "
         "higher is worse. Null where nothing was scored.",
@@ -46,7 +59,15 @@ class VerdictAnswer(BaseModel):
     )
     cluster: int | None = Field(description="The nearest cluster.", examples=[2])
     known: bool = Field(description="False when the reading is far from every cluster.")
-    reason: str | None = Field(description="A code, where the status needs one.")
+    reason: str | None = Field(
+        description="A code, where the status needs one. `SENSOR_FAULT`: a failure only because "
+        "of sensors that are stuck or out of their range; `health` names them.",
+        examples=["SENSOR_FAULT"],
+    )
+    why: str | None = Field(
+        description="The contributions in one plain sentence; null without any.",
+        examples=_WHY,
+    )
     contributions: list[ContributionAnswer] = Field(
         description="Largest first. Stored verdicts have those near or above the boundary only."
     )
@@ -92,6 +113,7 @@ class AlarmAnswer(BaseModel):
     peak_at: str = Field(examples=_TIME)
     bad_readings: int = Field(description="Readings above the boundary since it began.")
     top_sensors: list[ContributionAnswer] = Field(description="Largest parts at the peak.")
+    why: str = Field(description="The same in one plain sentence.", examples=_WHY)
     model_name: str = Field(examples=["faultline-pump"])
     model_version: str = Field(description="The version that opened it.", examples=["3"])
 
@@ -158,6 +180,7 @@ class _PredictionOnTheWire(msgspec.Struct):
     cluster: int | None
     known: bool
     reason: str | None
+    why: str | None
     contributions: tuple[SensorContribution, ...]
     health: dict[str, str]
     model_name: str | None
@@ -185,6 +208,7 @@ def encode_predictions(judged: Sequence[Judged]) -> bytes:
                     cluster=verdict.cluster,
                     known=verdict.known,
                     reason=verdict.reason,
+                    why=_why(reading.machine_id, verdict),
                     contributions=verdict.contributions,
                     health=verdict.health,
                     model_name=None if model is None else model.name,
@@ -206,11 +230,16 @@ def verdict_answer(stored: StoredVerdict) -> VerdictAnswer:
         cluster=verdict.cluster,
         known=verdict.known,
         reason=verdict.reason,
+        why=_why(stored.machine_id, verdict),
         contributions=_contributions(verdict.contributions),
         health=verdict.health,
         model_name=stored.model_name,
         model_version=stored.model_version,
     )
+
+
+def _why(machine_id: str, verdict: Verdict) -> str | None:
+    return sentence(machine_id, verdict.contributions) if verdict.contributions else None
 
 
 def _contributions(parts: Sequence[SensorContribution]) -> list[ContributionAnswer]:
@@ -220,6 +249,8 @@ def _contributions(parts: Sequence[SensorContribution]) -> list[ContributionAnsw
             share=part.share,
             observed=part.observed,
             expected=part.expected,
+            expected_low=part.expected_low,
+            expected_high=part.expected_high,
             direction=part.direction,
         )
         for part in parts
@@ -241,6 +272,7 @@ def alarm_answer(alarm: Alarm) -> AlarmAnswer:
         peak_at=format_timestamp(alarm.peak_at_ms),
         bad_readings=alarm.bad_readings,
         top_sensors=_contributions(alarm.top_sensors),
+        why=alarm.why,
         model_name=alarm.model_name,
         model_version=alarm.model_version,
     )

@@ -20,6 +20,7 @@ from contextlib import closing
 from msgspec import structs
 
 from faultline import alarms, topics, verdicts
+from faultline.alarms import AlarmEventKind
 from faultline.errors import FaultlineError, Overloaded, Unavailable
 from faultline.ports.broker import Broker, Consumer, Message, Partition, Producer
 from faultline.ports.clock import Clock
@@ -250,6 +251,13 @@ class Stream:
             metrics.verdicts.labels(*labels).inc(count)
         for event in cycle.alarm_events:
             metrics.alarm_events.labels(event.kind).inc()
+            if event.kind is AlarmEventKind.OPENED:
+                log.info(
+                    "alarm opened",
+                    machine=event.alarm.machine_id,
+                    score=round(event.alarm.peak_score, 3),
+                    why=event.alarm.why,
+                )
 
     def _show_lag(self, consumer: Consumer) -> None:
         now_s = self._clock.monotonic_s()

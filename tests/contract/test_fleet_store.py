@@ -80,6 +80,7 @@ def alarm(alarm_id: str, opened_at_ms: int, machine: str = "pump-07") -> Alarm:
         bad_readings=6,
         model_name="faultline-pump",
         model_version="1",
+        why=f"{machine}: flow 36.5, expected 40 to 42 (80 % of the deviation)",
     )
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 
+from faultline.adapters.postgres import PostgresDatabase
 from faultline.adapters.postgres.migration import MIGRATION_LOCK, migrate
 from faultline.adapters.postgres.schema import BY_MONTH, METADATA
+from faultline.alarms import Alarm
+from faultline.verdicts import SensorContribution
 
 pytestmark = pytest.mark.real
 DEADLINE_S = 60.0
@@ -76,6 +81,69 @@ def test_the_migrations_partition_the_tables_that_the_schema_does(
         if table.dialect_options["postgresql"]["partition_by"]
     }
     assert declared == set(BY_MONTH)
+
+
+def test_contributions_stored_before_there_were_bounds_can_still_be_read(
+    empty_database_url: str,
+) -> None:
+    migrate(empty_database_url)
+    parts = (
+        '[{"sensor": "flow", "share": 0.75, "observed": 4.0, "expected": 2.0, "direction": "high"},'
+        ' {"sensor": "heat", "share": 0.25, "observed": 1.0, "expected": 3.0, "direction": "low"}]'
+    )
+    alarm = {
+        "alarm_id": "a",
+        "machine_id": "m",
+        "machine_type": "pump",
+        "state": "open",
+        "peak_score": 2.0,
+        "bad_readings": 6,
+        "model_name": "faultline-pump",
+        "model_version": "1",
+    }
+    moments = ("began_at", "opened_at", "updated_at", "peak_at")
+    event = json.dumps({**alarm, **{f"{name}_ms": 5 for name in moments}})
+    with connected(empty_database_url) as connection:
+        # As the first release left it.
+        connection.execute(
+            text(
+                "ALTER TABLE alarms DROP COLUMN why; "
+                "UPDATE alembic_version SET version_num = '0001'"
+            )
+        )
+        connection.execute(
+            text(
+                "CREATE TABLE verdicts_all PARTITION OF verdicts DEFAULT; "
+                "INSERT INTO verdicts (machine_id, timestamp, machine_type, status, known, "
+                "contributions) VALUES ('m', 'epoch', 'pump', 'failure', true, :parts), "
+                "('m', now(), 'pump', 'normal', true, null); "
+                "INSERT INTO alarms (alarm_id, machine_id, machine_type, state, peak_score, "
+                "bad_readings, model_name, model_version, began_at, opened_at, updated_at, "
+                "peak_at, top_sensors) VALUES ('a', 'm', 'pump', 'open', 2, 6, 'faultline-pump', '1', "
+                "'epoch', 'epoch', 'epoch', 'epoch', :parts); "
+                "INSERT INTO alarm_events (event_id, alarm_id, kind, at, alarm) VALUES "
+                "('e', 'a', 'opened', 'epoch', CAST(:event AS jsonb) || "
+                "jsonb_build_object('top_sensors', CAST(:parts AS jsonb)))"
+            ),
+            {"parts": parts, "event": event},
+        )
+    migrate(empty_database_url)
+    expected = (
+        SensorContribution("flow", 0.75, 4.0, 2.0, 2.0, 2.0, "high"),
+        SensorContribution("heat", 0.25, 1.0, 3.0, 3.0, 3.0, "low"),
+    )
+    database = PostgresDatabase(empty_database_url)
+    try:
+        store = database.fleet_store()
+        [stored] = store.alarms()
+        assert (stored.top_sensors, stored.why) == (expected, "")
+        told = [one.verdict.contributions for one in store.verdicts("m")]
+        assert told == [(), expected]
+    finally:
+        database.dispose()
+    with connected(empty_database_url) as connection:
+        kept = connection.scalar(text("SELECT alarm FROM alarm_events"))
+    assert msgspec.convert(kept, Alarm).top_sensors == expected
 
 
 def test_a_second_migration_changes_nothing(empty_database_url: str) -> None:

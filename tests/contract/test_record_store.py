@@ -76,9 +76,15 @@ ALARM = Alarm(
     bad_readings=6,
     model_name="faultline-pump",
     model_version="1",
+    why="pump-07: pressure 4.12, expected 2.00 to 2.12 (75 % of the deviation)",
 )
 WORSE = structs.replace(
-    ALARM, updated_at_ms=NOON + 9_000, peak_score=9.0, peak_at_ms=NOON + 9_000, bad_readings=10
+    ALARM,
+    updated_at_ms=NOON + 9_000,
+    peak_score=9.0,
+    peak_at_ms=NOON + 9_000,
+    bad_readings=10,
+    why="worse",
 )
 CLOSED = structs.replace(
     WORSE,

@@ -43,6 +43,11 @@ def _verdict(position: int, score: float | None) -> Verdict:
     )
 
 
+def _settled(position: int) -> Verdict:
+    # Against the new level its score is small; were it counted, the alarm would close.
+    return Verdict(timestamp_ms=position, status=Status.NEW_NORMAL, score=0.2, cluster=0)
+
+
 def _follow(scores: Sequence[float | None]) -> tuple[AlarmTracker, list[AlarmEvent]]:
     verdicts = [_verdict(position, score) for position, score in enumerate(scores)]
     return follow(AlarmTracker(), SOURCE, verdicts, POLICY)
@@ -87,6 +92,39 @@ def test_an_alarm_remembers_its_worst_moment_and_the_sensors_of_that_moment() ->
     closed = events[-1].alarm
     assert (closed.peak_score, closed.peak_at_ms) == (5.0, 3)
     assert closed.top_sensors[0].sensor == "sensor-5.0"
+
+
+def test_an_alarm_says_why_at_its_worst_moment() -> None:
+    _, events = _follow([2.0, 2.0, 2.0, 5.0, 3.0, 0.5, 0.5, 0.5, 0.5])
+    assert [event.alarm.why for event in events] == [
+        f"pump-1: sensor-{score} {score:g}, expected -1 to 1 (100 % of the deviation)"
+        for score in (2.0, 5.0, 5.0)
+    ]
+
+
+def test_an_alarm_without_contributions_says_nothing() -> None:
+    bad = [Verdict(timestamp_ms=at, status=Status.FAILURE, score=2.0) for at in range(3)]
+    _, (opened,) = follow(AlarmTracker(), SOURCE, bad, POLICY)
+    assert opened.alarm.why == ""
+
+
+def test_a_lasting_new_state_opens_no_alarm() -> None:
+    settled = [_settled(at) for at in range(20)]
+    assert follow(AlarmTracker(), SOURCE, settled, POLICY) == (AlarmTracker(), [])
+
+
+def test_a_lasting_new_state_neither_grows_nor_closes_the_alarm_that_is_open() -> None:
+    tracker, _ = _follow([2.0, 2.0, 2.0])
+    later, events = follow(tracker, SOURCE, [_settled(at) for at in range(3, 30)], POLICY)
+    assert (later, events) == (tracker, [])
+
+
+def test_an_alarm_closes_after_a_lasting_new_state_once_the_machine_is_well() -> None:
+    tracker, _ = _follow([2.0, 2.0, 2.0])
+    tracker, _ = follow(tracker, SOURCE, [_settled(at) for at in range(3, 30)], POLICY)
+    well = [_verdict(at, 0.5) for at in range(30, 34)]
+    _, events = follow(tracker, SOURCE, well, POLICY)
+    assert _kinds(events) == [AlarmEventKind.CLOSED]
 
 
 def test_an_open_alarm_is_published_again_when_its_peak_has_grown_enough() -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -173,13 +174,20 @@ def test_a_changed_byte_is_noticed(folder: Path, name: str) -> None:
 
 
 def test_another_schema_version_is_refused_by_its_number(folder: Path) -> None:
-    (folder / MANIFEST).write_bytes(b'{"schema_version": 2, "anything": []}')
-    assert "schema version 2" in refusal(folder)
+    (folder / MANIFEST).write_bytes(b'{"schema_version": 3, "anything": []}')
+    assert "schema version 3" in refusal(folder)
+
+
+def test_a_bundle_of_an_earlier_release_is_refused_and_it_is_said_what_to_do(folder: Path) -> None:
+    reseal(folder, lambda manifest: msgspec.structs.replace(manifest, schema_version=1))
+    told = refusal(folder)
+    assert "schema version 1" in told
+    assert "train the machine type anew" in told
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[]", b"\xff\xfe", b'{"schema_version": 1}', b'{"schema_version": "1"}', b"[" * 100_000],
+    [b"", b"[]", b"\xff\xfe", b'{"schema_version": 2}', b'{"schema_version": "1"}', b"[" * 100_000],
 )
 def test_a_manifest_that_cannot_be_read_is_refused(folder: Path, content: bytes) -> None:
     (folder / MANIFEST).write_bytes(content)
@@ -192,6 +200,40 @@ def test_an_altered_detector_is_found_out_by_its_golden_batch(folder: Path) -> N
     (folder / ARRAYS).write_bytes(pack(arrays))
     reseal(folder)
     assert "does not give the scores" in refusal(folder)
+
+
+def with_baselines(shift: float = 0.0) -> Detector:
+    return replace(
+        a_detector(),
+        machines=("pump-0", "pump-1"),
+        baselines=np.array([[0.0, 0.0], [0.5, -0.5 + shift]]),
+    )
+
+
+def test_the_golden_batch_of_a_machine_with_a_baseline_is_scored_by_it() -> None:
+    own = golden_batch(with_baselines(), a_history())
+    assert own.machine.tolist() == [1]
+    assert not np.array_equal(own.score, golden_batch(a_detector(), a_history()).score)
+    stranger = golden_batch(with_baselines(), replace(a_history(), machine_id="pump-9"))
+    assert stranger.machine.tolist() == [-1]
+
+
+def test_an_altered_baseline_is_found_out_by_the_golden_batch(tmp_path: Path) -> None:
+    write(tmp_path / "model", with_baselines())
+    assert read_bundle(tmp_path / "model").detector.machines == ("pump-0", "pump-1")
+    (tmp_path / "model" / ARRAYS).write_bytes(pack(with_baselines(shift=1e-6).to_arrays()))
+    reseal(tmp_path / "model")
+    assert "does not give the scores" in refusal(tmp_path / "model")
+
+
+@pytest.mark.parametrize("index", [-2, 0, 10**12])
+def test_a_golden_batch_of_a_machine_that_the_detector_has_not_is_refused(
+    folder: Path, index: int
+) -> None:
+    arrays = unpack(GOLDEN, (folder / GOLDEN).read_bytes())
+    (folder / GOLDEN).write_bytes(pack({**arrays, "machine": np.array([index])}))
+    reseal(folder)
+    assert f"is of machine {index}" in refusal(folder)
 
 
 def test_the_golden_batch_has_rows_of_every_cluster() -> None:
@@ -246,7 +288,7 @@ def test_a_window_beyond_the_golden_batch_is_refused_before_it_takes_memory(fold
     assert "no window of 1000000000000" in refusal(folder)
 
 
-@pytest.mark.parametrize("key", ["timestamps_ms", "values", "score", "state", "cluster"])
+@pytest.mark.parametrize("key", ["timestamps_ms", "values", "score", "state", "cluster", "machine"])
 def test_a_golden_batch_without_one_of_its_parts_is_refused(folder: Path, key: str) -> None:
     arrays = unpack(GOLDEN, (folder / GOLDEN).read_bytes())
     del arrays[key]

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from faultline.alarms import AlarmEvent, AlarmEventKind, AlarmPolicy
 from faultline.detector import Detector
+from faultline.detector.adaptation import AdaptationRule
+from faultline.detector.health import HealthLimits
 from faultline.judge import EVERYTHING, KEPT_ROWS, MAX_CELLS, Judgement, Model, judge
 from faultline.machine_state import MachineState, decode_state, encode_state
 from faultline.readings import MAX_SENSORS, Reading, make_reading
 from faultline.rows import MAX_LATE_ROWS
-from faultline.verdicts import Status, Verdict
+from faultline.verdicts import Reason, Status, Verdict
 
 POLICY = AlarmPolicy(open_bad=2, open_window=4, close_good=3)
 STEP_MS = 1_000
@@ -240,6 +242,78 @@ def test_a_sensor_that_is_gone_from_the_rows_kept_is_forgotten() -> None:
     assert state.window.sensors == ("flow", "heat")
 
 
+# What is learnt of a machine while it is judged --------------------------------------------------
+
+
+def _adaptive(version: str = "1") -> Model:
+    model = _model(window_rows=1, version=version)
+    rule = AdaptationRule(step_rows=2, follow_rows=8, settle_ms=20 * STEP_MS)
+    return replace(model, detector=replace(model.detector, rule=rule))
+
+
+def test_a_batch_of_late_and_doubled_readings_alone_moves_nothing_that_was_learnt() -> None:
+    state = judge(_adaptive(), None, _rows([0.5] * 5, start=5), POLICY).state
+    again = judge(_adaptive(), state, [*_rows([9.0], start=7), *_rows([9.0], start=1)], POLICY)
+    assert _statuses(again) == [Status.DUPLICATE, Status.LATE]
+    assert again.alarm_events == []
+    assert state.adapted is not None
+    assert state.adapted.adaptation.offset.any()
+    assert encode_state(replace(again.state, late=state.late)) == encode_state(state)
+
+
+def test_late_and_doubled_readings_in_between_move_nothing_that_was_learnt() -> None:
+    clean = _rows([0.5] * 12)
+    noisy = [*clean[:3], *_rows([9.0]), *clean[3:7], *_rows([-9.0], start=2), *clean[7:]]
+    one, other = (judge(_adaptive(), None, rows, POLICY).state.adapted for rows in (clean, noisy))
+    assert one is not None
+    assert other is not None
+    assert one.adaptation.rows == other.adaptation.rows == 12
+    np.testing.assert_array_equal(one.adaptation.offset, other.adaptation.offset)
+
+
+def test_another_version_begins_with_nothing_learnt() -> None:
+    state = judge(_adaptive(), None, _rows([0.5] * 8), POLICY).state
+    fresh = judge(_adaptive("2"), state, _rows([0.5], start=8), POLICY).batch.verdicts[0]
+    learnt = judge(_adaptive("1"), state, _rows([0.5], start=8), POLICY).batch.verdicts[0]
+    assert fresh.score == pytest.approx(math.sqrt(0.5) / 2)
+    assert 0.0 < (learnt.score or 0.0) < (fresh.score or 0.0)
+
+
+def test_a_state_that_lasts_becomes_the_new_normal_and_its_alarm_stays() -> None:
+    readings = _rows([0.0] * 4 + [-9.0] * 60)
+    judgement = judge(_adaptive(), None, readings, POLICY)
+    statuses = _statuses(judgement)
+    assert statuses[10] is Status.FAILURE
+    assert statuses[-1] is Status.NEW_NORMAL
+    assert [event.kind for event in judgement.alarm_events] == [AlarmEventKind.OPENED]
+    alarm = judgement.state.alarms.alarm
+    assert alarm is not None
+    assert alarm.bad_readings == statuses.count(Status.FAILURE)
+
+
+def test_a_failure_by_a_sensor_out_of_its_range_alone_names_that_as_the_reason() -> None:
+    model = _model(window_rows=1)
+    limits = HealthLimits(
+        low=np.full(2, -5.0),
+        high=np.full(2, 9.0),
+        longest_run=np.full(2, 1_000),
+        longest_silence=np.full(2, 1_000),
+    )
+    model = replace(model, detector=replace(model.detector, limits=limits))
+    readings = [_reading(0, flow=0.0, heat=-99.0), _reading(1, flow=-3.0, heat=-3.0)]
+    broken, failing = judge(model, None, readings, POLICY).batch.verdicts
+    assert (broken.status, broken.reason) == (Status.FAILURE, Reason.SENSOR_FAULT)
+    assert broken.health == {"heat": "out_of_range"}
+    assert (failing.status, failing.reason) == (Status.FAILURE, None)
+
+
+def test_a_machine_that_was_trained_on_is_judged_by_its_own_baseline() -> None:
+    model = _model(window_rows=1)
+    known = replace(model.detector, machines=("pump-1",), baselines=np.array([[-3.0, -3.0]]))
+    verdict = judge(replace(model, detector=known), None, _rows([-3.0]), POLICY).batch.verdicts[0]
+    assert (verdict.status, verdict.score) == (Status.NORMAL, 0.0)
+
+
 # However the stream is cut -------------------------------------------------------------------
 
 _values = st.one_of(
@@ -284,7 +358,7 @@ def _run(
     return verdicts, events, state
 
 
-MODELS = (None, _model(), _model(("speed", "flow"), window_rows=5, version="2"))
+MODELS = (None, _model(), _adaptive(), _model(("speed", "flow"), window_rows=5, version="2"))
 
 
 @settings(max_examples=150, deadline=None)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from faultline.alarms import AlarmTracker
-from faultline.detector import Window
+from faultline.detector import Adaptation, Window
 from faultline.machine_state import (
     MAX_SNAPSHOT_BYTES,
     SNAPSHOT_SCHEMA,
+    Adapted,
     LateRun,
     MachineState,
     decode_state,
@@ -34,6 +35,34 @@ def test_a_snapshot_keeps_every_bit() -> None:
     assert restored.window.values.tobytes() == values.tobytes()
     assert restored.alarms == tracker
     assert restored.late == LateRun(3, 7, 9)
+
+
+def test_what_was_learnt_of_a_machine_keeps_every_bit() -> None:
+    learnt = Adaptation(
+        rows=12_345,
+        offset=np.array([0.1, -0.0, 5e-324]),
+        level=np.array([1 / 3, 1e100, -7.0]),
+        proposed=np.array([1e-9, 2.0, 3.0]),
+        proposed_since_ms=1_795_248_000_001,
+        proposed_steps=3,
+    )
+    state = MachineState(adapted=Adapted("7", learnt))
+    restored = decode_state(encode_state(state)).adapted
+    assert restored is not None
+    assert restored.version == "7"
+    for name, value in vars(learnt).items():
+        kept = getattr(restored.adaptation, name)
+        assert np.array_equal(kept, value), name
+        assert type(kept) is type(value), name
+    assert restored.adaptation.offset.tobytes() == learnt.offset.tobytes()
+
+
+def test_a_machine_of_which_nothing_was_learnt_yet_stays_one() -> None:
+    state = MachineState(adapted=Adapted("1", Adaptation.start(2)))
+    restored = decode_state(encode_state(state)).adapted
+    assert restored is not None
+    assert (restored.adaptation.level, restored.adaptation.proposed) == (None, None)
+    assert decode_state(encode_state(MachineState())).adapted is None
 
 
 def test_the_state_of_a_machine_never_seen_survives() -> None:

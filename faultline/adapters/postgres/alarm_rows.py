@@ -98,6 +98,7 @@ def to_alarm(row: Mapping[Any, Any]) -> Alarm:
         model_name=row["model_name"],
         model_version=row["model_version"],
         closed_at_ms=row["closed_at"],
+        why=row["why"],
     )
 
 
@@ -127,6 +128,7 @@ def _alarm_row(alarm: Alarm) -> dict[str, Any]:
         "peak_score": alarm.peak_score,
         "peak_at": alarm.peak_at_ms,
         "top_sensors": alarm.top_sensors,
+        "why": alarm.why,
         "bad_readings": alarm.bad_readings,
         "model_name": alarm.model_name,
         "model_version": alarm.model_version,

@@ -90,6 +90,7 @@ alarms = Table(
     Column("peak_score", Double, nullable=False),
     Column("peak_at", EpochMs, nullable=False),
     Column("top_sensors", Document(tuple[SensorContribution, ...]), nullable=False),
+    Column("why", Text, nullable=False, server_default=text("''")),
     Column("bad_readings", BigInteger, nullable=False),
     Column("model_name", Text, nullable=False),
     Column("model_version", Text, nullable=False),

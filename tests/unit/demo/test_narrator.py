@@ -31,6 +31,7 @@ def event(kind: AlarmEventKind) -> AlarmEvent:
         bad_readings=42,
         model_name="faultline-pump",
         model_version="1",
+        why="pump-[01]: flow 36.5, expected 40.0 to 42.0 (25 % of the deviation)",
     )
     return AlarmEvent(event_id="e", kind=kind, alarm=alarm)
 
@@ -49,10 +50,10 @@ def narrator(text: io.StringIO) -> Narrator:
     return Narrator(Console(file=text, width=200))
 
 
-def test_an_opened_alarm_is_one_sentence_with_its_three_worst_sensors() -> None:
+def test_an_opened_alarm_is_told_with_its_sentence() -> None:
     assert alarm_sentence(event(AlarmEventKind.OPENED)) == (
-        "ALARM pump-[01] at 01:00:00: score 2.35, flow low (36.5, expected 41), "
-        "efficiency low (36.5, expected 41), pressure_out low (36.5, expected 41) [version 1]"
+        "ALARM at 01:00:00, score 2.35: pump-[01]: flow 36.5, expected 40.0 to 42.0 (25 % of the "
+        "deviation) [version 1]"
     )
 
 

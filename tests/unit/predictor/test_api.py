@@ -159,6 +159,20 @@ def test_a_prediction_names_its_version_and_every_sensor(world: World, register:
     assert sum(part["share"] for part in answer["contributions"]) == pytest.approx(1.0)
 
 
+def test_a_prediction_says_in_a_sentence_which_sensor_it_is(
+    world: World, register: Register
+) -> None:
+    register()
+    world.predictor.loader.refresh()
+    readings = [
+        make_reading(MACHINE, 1_000 * row, {"flow": -9.0, "heat": 0.0}, "pump") for row in range(3)
+    ]
+    warming_up, _, failing = _predict(world, readings)
+    assert warming_up["why"] is None
+    assert failing["why"] == f"{MACHINE}: flow -9, expected -3 to 3 (100 % of the deviation)"
+    assert failing["contributions"][0]["expected_low"] == -3.0
+
+
 def test_the_answer_is_what_the_documentation_says(world: World, register: Register) -> None:
     register()
     world.predictor.loader.refresh()
@@ -327,6 +341,13 @@ def test_verdicts_can_be_asked_for_by_time(stored: World, start: str, end: str) 
     assert [each["timestamp"][17:19] for each in answer.json()["verdicts"]] == ["11", "10"]
 
 
+def test_verdicts_say_why_where_they_have_contributions(stored: World) -> None:
+    answer = stored.http.get(f"/api/v1/machines/{MACHINE}/verdicts").json()
+    why = {each["status"]: each["why"] for each in answer["verdicts"]}
+    assert why["failure"].startswith(f"{MACHINE}: flow ")
+    assert why["warming_up"] is None
+
+
 def test_verdicts_can_be_asked_for_by_status(stored: World) -> None:
     answer = stored.http.get(
         f"/api/v1/machines/{MACHINE}/verdicts", params={"status": "warming_up"}
@@ -368,6 +389,7 @@ def test_alarms_say_when_how_bad_and_which_sensors(stored: World) -> None:
     assert alarm["began_at"] < alarm["opened_at"] < alarm["closed_at"]
     assert alarm["peak_score"] > 1.0
     assert alarm["top_sensors"][0]["sensor"] == "flow"
+    assert alarm["why"].startswith(f"{MACHINE}: flow ")
     assert alarm["model_version"] == "1"
 
 

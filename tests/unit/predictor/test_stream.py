@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from faultline import alarms, topics, verdicts
 from faultline.adapters.memory.broker import MemoryBroker
@@ -319,6 +320,15 @@ def test_alarms_carry_their_machines_key(bench: Bench, clock: Any) -> None:
     for number in range(topics.ALARMS.partitions):
         for message in bench.broker.read(Partition(topics.ALARMS.name, number)):
             assert message.key == alarms.decode(message.value).alarm.machine_id.encode()
+
+
+def test_an_opened_alarm_is_logged_with_its_sentence(bench: Bench, clock: Any) -> None:
+    with capture_logs() as logs:
+        bench.stream(bench.broker, clock).run(bench.done())
+    told = {entry["machine"]: entry["why"] for entry in logs if entry["event"] == "alarm opened"}
+    assert set(told) == set(MACHINES)
+    assert all(why.startswith(f"{machine}: ") for machine, why in told.items())
+    assert all("% of the deviation" in why for why in told.values())
 
 
 def _operations(bench: Bench, clock: Any, checkpoint_s: float) -> list[list[str]]:

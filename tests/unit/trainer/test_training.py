@@ -142,7 +142,9 @@ def test_the_table_of_injected_faults_is_kept(evaluating: Any) -> None:
     offsets = {
         one["strength"]: one["recall"] for one in table["by_strength"] if one["kind"] == "offset"
     }
-    assert offsets[1.0] < offsets[8.0]
+    metrics = {one.key: one.value for one in logged.run.metrics}
+    assert set(offsets) == {1.0, 2.0, 4.0, 8.0}
+    assert np.mean(list(offsets.values())) == pytest.approx(metrics["injected_recall_offset"])
     assert table["held_out_rows"] == 120
     assert table["false_alarms_per_machine_day_is_extrapolated"] is True
 
