@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from faultline.detector.distance import nearest_cluster
+from faultline.detector.distance import (
+    has_missing,
+    nearest_cluster,
+    nearest_complete,
+    rows_at_once,
+)
 
 _BLOCK_ROWS = 64
 """Products are taken in blocks of so many rows, filled up with zeros: a matrix product of another
@@ -95,24 +100,29 @@ class Metric:
         """
         if self.covariance is None:
             return nearest_cluster(rows, widened, clusters)
-        missing = np.isnan(rows)
-        if widened is None and not missing.any():
-            root, _ = self._inverse(~missing[0])
-            return nearest_cluster(_product(rows, root), None, _product(clusters, root))
+        if widened is None and not has_missing(rows):
+            return self._nearest_complete(rows, clusters)
         n, d = rows.shape
-        squares = np.empty((n, len(clusters)))
-        for own, present in _patterns(~missing):
+        missing = np.isnan(rows)
+        complete = ~missing.any(axis=1)
+        if widened is not None:
+            complete &= (widened == 1.0).all(axis=1)
+        distance, nearest = np.empty(n), np.empty(n, dtype=np.int64)
+        if complete.any():
+            distance[complete], nearest[complete] = self._nearest_complete(rows[complete], clusters)
+        others = np.flatnonzero(~complete)
+        for own, present in _patterns(~missing[others]):
+            cells = np.ix_(others[own], present)
             root, _ = self._inverse(present)
-            taken = rows[np.ix_(own, present)]
-            divisor = None if widened is None else widened[np.ix_(own, present)]
+            squares = np.empty((len(own), len(clusters)))
             for index, centre in enumerate(clusters[:, present]):
-                deviation = taken - centre
-                if divisor is not None:
-                    deviation /= divisor
-                squares[own, index] = np.square(_product(deviation, root)).sum(axis=1)
-            squares[own] *= d / present.sum()
-        nearest = squares.argmin(axis=1)
-        return np.sqrt(squares[np.arange(n), nearest]), nearest
+                deviation = rows[cells] - centre
+                if widened is not None:
+                    deviation /= widened[cells]
+                squares[:, index] = np.square(_product(deviation, root)).sum(axis=1)
+            nearest[others[own]] = squares.argmin(axis=1)
+            distance[others[own]] = np.sqrt(squares.min(axis=1) * (d / present.sum()))
+        return distance, nearest
 
     def parts(
         self, deviation: NDArray[np.float64]
@@ -161,6 +171,22 @@ class Metric:
             tolerance[cells] = 1.0 / np.sqrt(diagonal)
         return squares, unexplained, tolerance
 
+    def _nearest_complete(
+        self, rows: NDArray[np.float64], clusters: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Distance to the nearest cluster where nothing is missing: Euclidean after a product."""
+        n, d = rows.shape
+        root, _ = self._inverse(np.ones(d, dtype=np.bool_))
+        clusters = clusters @ root
+        step = rows_at_once(d)
+        if n <= step:
+            return nearest_complete(_product(rows, root), clusters)
+        distance, nearest = np.empty(n), np.empty(n, dtype=np.int64)
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            distance[part], nearest[part] = nearest_complete(_product(rows[part], root), clusters)
+        return distance, nearest
+
     def _inverse(
         self, present: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -180,10 +206,11 @@ class Metric:
 
 def _product(rows: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     n, d = rows.shape
-    blocks = -(-n // _BLOCK_ROWS)
-    filled = np.zeros((blocks * _BLOCK_ROWS, d))
-    filled[:n] = rows
-    product: NDArray[np.float64] = filled.reshape(blocks, _BLOCK_ROWS, d) @ matrix
+    filled = rows
+    if n % _BLOCK_ROWS:
+        filled = np.zeros((n + -n % _BLOCK_ROWS, d))
+        filled[:n] = rows
+    product: NDArray[np.float64] = filled.reshape(-1, _BLOCK_ROWS, d) @ matrix
     return product.reshape(-1, matrix.shape[1])[:n]
 
 

@@ -204,7 +204,7 @@ class Detector:
         prepared = self._preparation.prepare(window, timestamps_ms, values)
         means, counts, state = prepared.means, prepared.counts, prepared.state
         is_scored = state == RowState.SCORED
-        partial = bool((counts[is_scored] < self.window_rows).any())
+        partial = not prepared.is_complete and (counts[is_scored] < self.window_rows).any()
         widened = self._widening(counts) if partial else None
         frame = self._frame(machine_id)
         placed = place(
@@ -222,7 +222,7 @@ class Detector:
             state=state,
             score=score,
             cluster=placed.cluster,
-            known=is_scored & (score <= self.unknown_score),
+            known=score <= self.unknown_score,
             settled=placed.settled,
             sensor_fault=self._sensor_fault(frame, health, means, widened, placed),
             health=health,
@@ -356,11 +356,14 @@ class Detector:
     ) -> NDArray[np.bool_]:
         """Which rows would be ordinary but for the sensors that are stuck or out of range."""
         blamed = np.zeros(len(means), dtype=np.bool_)
-        sick = health.stuck | health.out_of_range
-        rows = np.flatnonzero((placed.distance > frame.boundary) & sick.any(axis=1))
-        rows = rows[(~np.isnan(means[rows]) & ~sick[rows]).any(axis=1)]
+        rows = np.flatnonzero(placed.distance > frame.boundary)
+        if not len(rows):
+            return blamed
+        sick = health.stuck[rows] | health.out_of_range[rows]
+        can_be = sick.any(axis=1) & (~np.isnan(means[rows]) & ~sick).any(axis=1)
+        rows, sick = rows[can_be], sick[can_be]
         if len(rows):
-            rest = np.where(sick[rows], np.nan, means[rows])
+            rest = np.where(sick, np.nan, means[rows])
             distance, _ = frame.metric.nearest(
                 rest - placed.shifts[placed.shift_of[rows]],
                 None if widened is None else widened[rows],

@@ -6,13 +6,15 @@ NumPy only. It must not know clusters, distances or boundaries.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from faultline.detector.distance import rows_at_once
 from faultline.detector.scores import RowState
-from faultline.detector.smoothing import scaled, window_means
+from faultline.detector.smoothing import scaled, window_means, windowed_sums
 from faultline.detector.window import Window, rows_since_gap
 
 
@@ -33,6 +35,25 @@ class Scaling:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
+    def apply(self, rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
+        """Scale rows (n, d); also say whether for certain nothing of them is missing."""
+        low, high = self._inner
+        with np.errstate(over="ignore", invalid="ignore"):
+            units = rows - self.centre
+            units /= self.scale
+            # NaN and infinite values fail this as well.
+            if (
+                np.minimum.reduce(units, axis=None) >= low
+                and np.maximum.reduce(units, axis=None) <= high
+            ):
+                return units, True
+        return scaled(rows, self.centre, self.scale, self.low, self.high), False
+
+    @cached_property
+    def _inner(self) -> tuple[float, float]:
+        """What lies between these is within the limits of every sensor."""
+        return float(self.low.max()), float(self.high.min())
+
 
 class Prepared(NamedTuple):
     """Rows as they are judged.
@@ -43,11 +64,14 @@ class Prepared(NamedTuple):
         Shape (n, d): as `window_means` gives them.
     state
         Shape (n,), int8: a `RowState` each.
+    is_complete
+        Whether every row has a full window of which nothing is missing.
     """
 
     means: NDArray[np.float64]
     counts: NDArray[np.float64]
     state: NDArray[np.int8]
+    is_complete: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,31 +97,49 @@ class Preparation:
     ) -> Prepared:
         """Prepare the rows that follow a window: times (n,) and values (n, d)."""
         n, d = values.shape
-        before = self.window_rows - 1
-        carried = min(before, len(window))
-        rows = np.full((before + n, d), np.nan)
-        if carried:
-            rows[before - carried : before] = window.values[-carried:]
-        rows[before:] = values
-        by = self.scaling
-        means, counts = window_means(
-            scaled(rows, by.centre, by.scale, by.low, by.high), self.window_rows
-        )
-        insufficient = 2 * np.isnan(means).sum(axis=1) > d
-        warm = self._rows_since_start(window, timestamps_ms, carried) >= self.window_rows
-        state = np.where(
-            warm,
-            np.where(insufficient, np.int8(RowState.INSUFFICIENT), np.int8(RowState.SCORED)),
-            np.int8(RowState.WARMING_UP),
-        )
-        return Prepared(means, counts, state)
+        w = self.window_rows
+        reach = _reach(window, w - 1)
+        means = np.empty((n, d))
+        counts: NDArray[np.float64] = np.broadcast_to(float(w), (n, d))
+        missing = None
+        step = max(rows_at_once(d), 2 * w)
+        for start in range(0, n, step):
+            stop = min(n, start + step)
+            rows = (
+                values[start - w + 1 : stop]
+                if start >= w - 1
+                else np.concatenate((reach[start:], values[:stop]))
+            )
+            units, is_complete = self.scaling.apply(rows)
+            if is_complete:
+                np.divide(windowed_sums(units, w), w, out=means[start:stop])
+                continue
+            if missing is None:
+                counts, missing = counts.copy(), np.zeros(n, dtype=np.int64)
+            means[start:stop], counts[start:stop] = window_means(units, w)
+            missing[start:stop] = np.isnan(means[start:stop]).sum(axis=1)
+        state = np.zeros(n, dtype=np.int8)
+        if missing is not None:
+            state[2 * missing > d] = RowState.INSUFFICIENT
+        is_warm = self._is_warm(window, timestamps_ms)
+        if is_warm is not None:
+            state[~is_warm] = RowState.WARMING_UP
+        return Prepared(means, counts, state, missing is None and is_warm is None)
 
-    def _rows_since_start(
-        self, window: Window, timestamps_ms: NDArray[np.int64], carried: int
-    ) -> NDArray[np.int64]:
-        """For each new row, how many rows there were since the start or the last gap, itself too.
-
-        It counts no further back than one window: more makes no difference.
-        """
+    def _is_warm(
+        self, window: Window, timestamps_ms: NDArray[np.int64]
+    ) -> NDArray[np.bool_] | None:
+        """Which rows have a window's rows since the start or the last gap; None for all."""
+        carried = min(self.window_rows - 1, len(window))
         times = np.concatenate((window.timestamps_ms[len(window) - carried :], timestamps_ms))
-        return rows_since_gap(times, self.max_gap_ms)[carried:]
+        if carried == self.window_rows - 1 and not (times[1:] - times[:-1] > self.max_gap_ms).any():
+            return None
+        return rows_since_gap(times, self.max_gap_ms)[carried:] >= self.window_rows
+
+
+def _reach(window: Window, rows: int) -> NDArray[np.float64]:
+    """The last so many rows of a window; missing where it has fewer."""
+    carried = len(window)
+    if carried >= rows:
+        return window.values[carried - rows :]
+    return np.concatenate((np.full((rows - carried, len(window.sensors)), np.nan), window.values))

@@ -73,7 +73,8 @@ def scaled(
     """
     finite = np.isfinite(values)
     with np.errstate(over="ignore", invalid="ignore"):
-        units = (values - centre) / scale
+        units = values - centre
+        units /= scale
     np.minimum(units, high, out=units)
     np.maximum(units, low, out=units)
     if not finite.all():

@@ -104,7 +104,7 @@ class Window:
                 f"values have the shape {values.shape}; {expected[0]} timestamps and "
                 f"{expected[1]} sensors ask for {expected}"
             )
-        ordered = (timestamps_ms[1:] > timestamps_ms[:-1]).all()
+        ordered = len(timestamps_ms) < 2 or (timestamps_ms[1:] > timestamps_ms[:-1]).all()
         if len(self) and len(timestamps_ms):
             ordered = ordered and timestamps_ms[0] > self.timestamps_ms[-1]
         if not ordered:
