@@ -88,6 +88,7 @@ class _AdaptedSnapshot(msgspec.Struct, frozen=True):
     proposed: bytes | None
     proposed_since_ms: int
     proposed_steps: int
+    tracked: bytes | None
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
@@ -176,6 +177,7 @@ def _packed(adapted: Adapted | None) -> _AdaptedSnapshot | None:
         proposed=None if adaptation.proposed is None else _bytes(adaptation.proposed),
         proposed_since_ms=adaptation.proposed_since_ms,
         proposed_steps=adaptation.proposed_steps,
+        tracked=None if adaptation.tracked is None else _bytes(adaptation.tracked),
     )
 
 
@@ -189,6 +191,7 @@ def _unpacked(snapshot: _AdaptedSnapshot | None) -> Adapted | None:
         proposed=None if snapshot.proposed is None else _floats(snapshot.proposed),
         proposed_since_ms=snapshot.proposed_since_ms,
         proposed_steps=snapshot.proposed_steps,
+        tracked=None if snapshot.tracked is None else _floats(snapshot.tracked),
     )
     return Adapted(snapshot.version, adaptation)
 

@@ -32,6 +32,8 @@ class Adaptation:
         When that state was first seen.
     proposed_steps
         How many steps it is the mean of.
+    tracked
+        Shape (d,): levels of the slow sensors; None before the first row. See `tracking`.
     """
 
     rows: int
@@ -40,6 +42,7 @@ class Adaptation:
     proposed: NDArray[np.float64] | None = None
     proposed_since_ms: int = 0
     proposed_steps: int = 0
+    tracked: NDArray[np.float64] | None = None
 
     @classmethod
     def start(cls, d: int) -> Adaptation:

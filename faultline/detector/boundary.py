@@ -5,20 +5,20 @@ It knows distances and blocks of time; it must not know labels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student_t
 
 from faultline.detector.history import UnfitHistory
 from faultline.detector.holdout import LEAST_BLOCKS
 from faultline.detector.scale import MAD_TO_STD
 from faultline.detector.training import WindowTable
 
-BLOCK_DEVIATIONS = 2.0
-"""The boundary lies so many robust standard deviations of the blocks above their median: the
-next block will differ from these as they differ from one another."""
+_PREDICTION_LEVEL = 0.975
 
 LEAST_MARGIN = 0.1
 """And at least this part above their median: five blocks that happen to agree don't prove that
@@ -84,9 +84,12 @@ class Calibration:
 def combine(high_quantiles: NDArray[np.float64]) -> float:
     """Combine the blocks' high quantiles to one boundary that a bad block cannot move far.
 
-    Median plus the larger of `BLOCK_DEVIATIONS` robust standard deviations (1.4826 times the
-    median absolute deviation) and `LEAST_MARGIN` of the median. The largest would let one
-    warm-up blind the detector; the median alone would let every second ordinary block alarm.
+    Median plus the larger of what the next block may differ by (the upper end of a 95 % prediction
+    interval for one more normal observation: Hahn, 1970, "Additional factors for calculating
+    prediction intervals for samples from a normal distribution", JASA 65; with 1.4826 times the
+    median absolute deviation as standard deviation) and `LEAST_MARGIN` of the median. The largest
+    would let one warm-up blind the detector; the median alone would let every second ordinary
+    block alarm.
 
     Examples
     --------
@@ -95,7 +98,9 @@ def combine(high_quantiles: NDArray[np.float64]) -> float:
     """
     middle = float(np.median(high_quantiles))
     deviation = MAD_TO_STD * float(np.median(np.abs(high_quantiles - middle)))
-    return middle + max(BLOCK_DEVIATIONS * deviation, LEAST_MARGIN * middle)
+    n = len(high_quantiles)
+    width = float(student_t.ppf(_PREDICTION_LEVEL, n - 1)) * math.sqrt(1 + 1 / n)
+    return middle + max(width * deviation, LEAST_MARGIN * middle)
 
 
 def groups_of(

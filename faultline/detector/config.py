@@ -51,7 +51,8 @@ class FitConfig:
         Whether each machine with enough history gets a baseline of its own.
     settle_after_s
         After so many seconds in one lasting state beyond the boundary, that state is the new
-        normal; 0 forbids it. None is a week, or twice as long as the history where that is less.
+        normal; 0 forbids it. None is three days, or twice as long as the history where that is
+        less.
     seed
         Of the clustering and the silhouette's sample: the same data and seed give the same fit.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -25,6 +25,7 @@ from faultline.detector.placing import Frame, Placed, place
 from faultline.detector.preparation import Preparation, Scaling
 from faultline.detector.scores import Contribution, RowState, Scores
 from faultline.detector.smoothing import SCALED_LIMIT, widening
+from faultline.detector.tracking import Tracked, TrackingRule, track, unknown_levels
 from faultline.detector.window import Window
 
 __all__ = ["Contribution", "Detector", "RowState", "Scores", "Window"]
@@ -62,6 +63,9 @@ class Detector:
         Shape (m, d), in scales: how far each of them is from the type.
     between
         Shape (d,), in squared scales: variance of the baselines, which a new machine may add.
+    speed
+        Shape (d,), in scales: how fast the level of a slow sensor is tracked at most, per window;
+        0 for the others. Of the shape (0,) when there is no slow one.
     boundary
         The distance that scores 1.0.
     unknown_score
@@ -107,6 +111,7 @@ class Detector:
     machines: tuple[str, ...] = ()
     baselines: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     between: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    speed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     rule: AdaptationRule = NO_ADAPTATION
     limits: HealthLimits | None = None
 
@@ -129,6 +134,7 @@ class Detector:
             "covariance": (d, d) if self.covariance.size else (0, 0),
             "baselines": (len(self.machines), d) if self.machines else (0, 0),
             "between": (d,) if self.between.size else (0,),
+            "speed": (d,) if self.speed.size else (0,),
         }
         for name, shape in expected.items():
             array: NDArray[np.float64] = getattr(self, name)
@@ -207,12 +213,16 @@ class Detector:
         partial = not prepared.is_complete and (counts[is_scored] < self.window_rows).any()
         widened = self._widening(counts) if partial else None
         frame = self._frame(machine_id)
+        if adaptation is None:
+            adaptation = Adaptation.start(len(self.sensors))
+        tracked = self._tracked(adaptation, means, state)
+        places = means if tracked is None else means - tracked.levels[tracked.level_of]
         placed = place(
             frame,
             self.rule,
-            Adaptation.start(len(self.sensors)) if adaptation is None else adaptation,
+            adaptation if tracked is None else replace(adaptation, tracked=tracked.after),
             timestamps_ms=timestamps_ms,
-            means=means,
+            means=places,
             widened=widened,
             judged=is_scored,
         )
@@ -224,12 +234,13 @@ class Detector:
             cluster=placed.cluster,
             known=score <= self.unknown_score,
             settled=placed.settled,
-            sensor_fault=self._sensor_fault(frame, health, means, widened, placed),
+            sensor_fault=self._sensor_fault(frame, health, places, widened, placed),
             health=health,
             means=means,
             counts=counts,
             shifts=placed.shifts,
             shift_of=placed.shift_of,
+            tracked=tracked,
             known_machine=machine_id in self._row_of_machine,
             adaptation=placed.adaptation,
         )
@@ -283,7 +294,7 @@ class Detector:
             centre=self.centre,
             scale=self.scale,
             means=scores.means[rows],
-            references=self.clusters[scores.cluster[rows]] + scores.shifts[scores.shift_of[rows]],
+            references=self._references(scores, rows),
             widened=self._widening(scores.counts[rows]),
             limit=limit,
         )
@@ -333,12 +344,33 @@ class Detector:
         scaling = Scaling(self.centre, self.scale, low, high)
         return Preparation(self.window_rows, self.max_gap_ms, scaling)
 
+    def _references(self, scores: Scores, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Where the clusters of some rows were when they were scored, in scales; shape (m, d)."""
+        places = self.clusters[scores.cluster[rows]] + scores.shifts[scores.shift_of[rows]]
+        if scores.tracked is None:
+            return places
+        return places + scores.tracked.levels[scores.tracked.level_of[rows]]
+
     def _frame(self, machine_id: str | None) -> Frame:
         row = self._row_of_machine.get(machine_id)
         if row is None:
             nowhere = np.zeros(len(self.sensors))
             return Frame(self._new_metric, self.clusters, nowhere, self.boundary)
         return Frame(self._own_metric, self.clusters, self.baselines[row], self.boundary)
+
+    def _tracked(
+        self, adaptation: Adaptation, means: NDArray[np.float64], state: NDArray[np.int8]
+    ) -> Tracked | None:
+        if not self.speed.size:
+            return None
+        return track(
+            TrackingRule(self.window_rows, self.speed),
+            unknown_levels(self.speed) if adaptation.tracked is None else adaptation.tracked,
+            rows_before=adaptation.rows,
+            means=means,
+            judged=state == RowState.SCORED,
+            begins_anew=state == RowState.WARMING_UP,
+        )
 
     def _health(self, window: Window, values: NDArray[np.float64]) -> Health:
         if self.limits is not None:

@@ -15,9 +15,9 @@ SLOW_RATIO = 3.0
 """A sensor is slow when it deviates by so many times its short-term changes. For white noise the
 ratio is 1."""
 
-WIDENING = 10.0
-"""A slow sensor's scale is as wide as so many of its held-out deviations: what is to come lies
-further away than one block of the history did from the others. It still counts when it jumps."""
+WIDENING = 2.0
+"""A slow sensor's scale is so many times as wide: even after its level has been tracked, it is less
+alike from one time to another than those that hold a level."""
 
 _WORST_SHARE = 0.2
 
@@ -96,13 +96,9 @@ def slow_sensors(
     return held_out > SLOW_RATIO * short_term
 
 
-def widening_of(
-    slow: NDArray[np.bool_], held_out: NDArray[np.float64], scale: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def widening_of(slow: NDArray[np.bool_]) -> NDArray[np.float64]:
     """By what each sensor's scale is multiplied: 1 unless it is slow. Shape (d,)."""
-    extra = np.where(slow, WIDENING * held_out / scale, 0.0)
-    root: NDArray[np.float64] = np.sqrt(1.0 + np.square(extra))
-    return root
+    return np.where(slow, WIDENING, 1.0)
 
 
 def _mean_square(values: NDArray[np.float64]) -> NDArray[np.float64]:

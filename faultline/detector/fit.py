@@ -45,8 +45,9 @@ __all__ = [
     "fit",
 ]
 
-SETTLE_MOST_S = 7 * 24 * 3600
-"""A lasting state is the new normal after a week: every shift has seen the alarm by then, ..."""
+SETTLE_MOST_S = 3 * 24 * 3600
+"""A lasting state is the new normal after three days: every shift has seen the alarm by then, even
+over a long weekend, ..."""
 
 SETTLE_HISTORIES = 2
 """... or after so many times the history, against which it then has the better claim."""
@@ -211,7 +212,8 @@ def fit(
         window_rows=window.rows,
         config=config,
     )
-    learnt, held_out = found.learnt, found.held_out
+    table, held_out = found.table, found.held_out
+    learnt = found.learnt.from_zero(found.speed > 0)
     machine_ids = tuple(history.machine_id for history in histories)
 
     def calibrated(*, through_covariance: bool) -> Calibration:
@@ -234,6 +236,7 @@ def fit(
         if own_baseline.any()
         else np.zeros((0, 0)),
         between=between_machines(learnt, own_baseline),
+        speed=found.speed / learnt.scale if found.speed.any() else np.zeros(0),
         boundary=calibration.boundary,
         unknown_score=calibration.unknown_score,
         rule=_rule(histories, window.rows, config),

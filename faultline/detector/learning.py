@@ -5,7 +5,7 @@ It knows neither blocks of time nor boundaries: training and calibration both le
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,16 @@ class Learnt:
     clusters: NDArray[np.float64]
     offsets: NDArray[np.float64]
     covariance: NDArray[np.float64]
+
+    def from_zero(self, is_slow: NDArray[np.bool_]) -> Learnt:
+        """Return the same with the centre of the sensors marked in `is_slow`, shape (d,), at 0.
+
+        What is tracked is a deviation from a level already.
+        """
+        moved = np.where(is_slow, self.centre, 0.0)
+        return replace(
+            self, centre=self.centre - moved, clusters=self.clusters + moved / self.scale
+        )
 
     def rows(self, means: NDArray[np.float64], machine: NDArray[np.int64]) -> NDArray[np.float64]:
         """Window means (n, d) of machines (n,) in scales from the centre."""

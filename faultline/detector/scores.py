@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from faultline.detector.adaptation import Adaptation
 from faultline.detector.health import Health
+from faultline.detector.tracking import Tracked
 
 
 class RowState(IntEnum):
@@ -57,6 +58,8 @@ class Scores:
         by drift that was followed, or to the new state.
     shift_of
         Shape (n,), int64: which of `shifts` a row was scored with.
+    tracked
+        Levels of the slow sensors, in scales, which were taken off first; None without such.
     known_machine
         Whether the machine has a baseline of its own.
     adaptation
@@ -74,6 +77,7 @@ class Scores:
     counts: NDArray[np.float64]
     shifts: NDArray[np.float64]
     shift_of: NDArray[np.int64]
+    tracked: Tracked | None
     known_machine: bool
     adaptation: Adaptation
 

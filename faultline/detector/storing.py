@@ -19,7 +19,7 @@ from faultline.detector.parts import Parameter
 if TYPE_CHECKING:
     from faultline.detector.detector import Detector
 
-_ARRAYS = ("centre", "scale", "spread", "clusters", "covariance", "baselines", "between")
+_ARRAYS = ("centre", "scale", "spread", "clusters", "covariance", "baselines", "between", "speed")
 
 
 def arrays(detector: Detector) -> dict[str, NDArray[np.float64]]:

@@ -6,7 +6,7 @@ Needs scikit-learn. It knows no boundary and builds no detector.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from faultline.detector.drift import (
 )
 from faultline.detector.holdout import HeldOut, deviations, hold_out
 from faultline.detector.learning import Learnt, first_offsets, learn
-from faultline.detector.training import WindowTable
+from faultline.detector.training import WindowTable, without_levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,10 @@ class Study:
         The same from all stretches but one, in turn.
     slow_sensors
         Name to reason.
+    table
+        The windows, less the levels of the slow sensors.
+    speed
+        Shape (d,), in spreads: how fast those levels are tracked at most; 0 for the others.
     """
 
     candidates: tuple[Candidate, ...]
@@ -47,6 +51,8 @@ class Study:
     learnt: Learnt
     held_out: HeldOut
     slow_sensors: Mapping[str, str]
+    table: WindowTable
+    speed: NDArray[np.float64]
 
 
 def study(
@@ -80,21 +86,15 @@ def study(
     UnfitHistory
         When the history is too short to hold anything out.
     """
-    every = _Round(table, history_rows, own_baseline, window_rows, config)
-    widening = np.ones(len(sensors))
-    first = every.run(widening)
-    reasons = _slow(
-        table,
-        first,
-        sensors=sensors,
-        window_rows=window_rows,
-        config=config,
-        widening=widening,
-    )
+    look = _Look(history_rows, own_baseline, window_rows, config)
+    first = look.at(table, np.zeros(len(sensors), dtype=np.bool_))
+    reasons = _slow(table, first, sensors, window_rows, config)
     if not reasons:
         return first
-    again = every.run(widening)
-    return Study(again.candidates, again.sample_rows, again.learnt, again.held_out, reasons)
+    is_slow = np.isin(sensors, list(reasons))
+    less, speed = without_levels(table, is_slow, window_rows)
+    again = look.at(less, is_slow)
+    return replace(again, slow_sensors=reasons, speed=speed)
 
 
 def least_offset(boundary: float, metric: Metric, d: int) -> float:
@@ -125,17 +125,16 @@ def least_offset(boundary: float, metric: Metric, d: int) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class _Round:
-    """One look at the windows, with some sensors widened."""
+class _Look:
+    """How to look at windows, with or without slow sensors."""
 
-    table: WindowTable
     history_rows: NDArray[np.int64]
     own_baseline: NDArray[np.bool_]
     window_rows: int
     config: FitConfig
 
-    def run(self, widening: NDArray[np.float64]) -> Study:
-        table, config = self.table, self.config
+    def at(self, table: WindowTable, is_slow: NDArray[np.bool_]) -> Study:
+        config, widening = self.config, widening_of(is_slow)
         settings = ClusterSettings(
             smallest_share=config.smallest_cluster_share,
             finest=config.k_max,
@@ -167,19 +166,25 @@ class _Round:
             least_others=k + 1,
         )
         every = np.ones(len(widening), dtype=np.bool_)
-        return Study(candidates, sample_rows, learn_from(table, every), held_out, {})
+        return Study(
+            candidates=candidates,
+            sample_rows=sample_rows,
+            learnt=learn_from(table, every),
+            held_out=held_out,
+            slow_sensors={},
+            table=table,
+            speed=np.zeros(len(widening)),
+        )
 
 
 def _slow(
     table: WindowTable,
     found: Study,
-    *,
     sensors: Sequence[str],
     window_rows: int,
     config: FitConfig,
-    widening: NDArray[np.float64],
 ) -> dict[str, str]:
-    """Find the slow sensors, name to reason, and write how much each is widened."""
+    """Find the slow sensors, name to reason."""
     deviation = deviations(table, found.held_out)
     whole = np.isfinite(deviation).any(axis=1)
     groups = groups_of(np.where(whole, 0.0, np.nan), table.machine, found.held_out.block)
@@ -195,6 +200,4 @@ def _slow(
                 "drifts: from one stretch of the history to another it moves "
                 f"{min(times, 999):.0f} times as much as in a moment"
             )
-        is_slow = is_slow | drifting
-    widening[:] = widening_of(is_slow, held_out, found.learnt.scale)
     return reasons

@@ -16,6 +16,13 @@ from faultline.detector.history import MachineHistory, UnfitHistory
 from faultline.detector.period import find_period
 from faultline.detector.scale import PRECISION_SHARE, median, robust_scale, winsorised_std
 from faultline.detector.smoothing import scaled, window_means
+from faultline.detector.tracking import (
+    Tracked,
+    TrackingRule,
+    ordinary_speed,
+    track,
+    unknown_levels,
+)
 from faultline.detector.window import rows_since_gap
 
 _OUTLYING = 10.0
@@ -99,6 +106,64 @@ class WindowTable:
             centre=self.centre[keep],
             spread=self.spread[keep],
         )
+
+
+def without_levels(
+    table: WindowTable, is_slow: NDArray[np.bool_], window_rows: int
+) -> tuple[WindowTable, NDArray[np.float64]]:
+    """Take the levels of slow sensors off the windows, as scoring does.
+
+    Parameters
+    ----------
+    table
+        All windows.
+    is_slow
+        Shape (d,), bool: which sensors are tracked.
+    window_rows
+        Length of a window.
+
+    Returns
+    -------
+    table
+        The same windows without the levels.
+    speed
+        Shape (d,), in spreads: how fast each level was found to move at most.
+    """
+    own = [np.flatnonzero(table.machine == index) for index in np.unique(table.machine)]
+    free = np.where(is_slow, np.inf, 0.0)
+    levels = [_tracked(table, rows, free, window_rows) for rows in own]
+    speed = ordinary_speed([tracked.levels for tracked in levels], is_slow)
+    means = table.means.copy()
+    for rows in own:
+        tracked = _tracked(table, rows, speed, window_rows)
+        means[rows] -= tracked.levels[tracked.level_of]
+    return replace(table, means=means), speed
+
+
+def _tracked(
+    table: WindowTable, rows: NDArray[np.int64], speed: NDArray[np.float64], window_rows: int
+) -> Tracked:
+    """Track one machine's windows, in the places that they have in its history."""
+    first = int(table.row[rows[0]])
+    place = table.row[rows] - first
+    means = np.full((int(place[-1]) + 1, table.means.shape[1]), np.nan)
+    means[place] = table.means[rows]
+    judged = np.zeros(len(means), dtype=np.bool_)
+    judged[place] = True
+    # Where so many windows in a row are absent, there was a gap.
+    absent = np.concatenate(([0], np.cumsum(~judged)))
+    within = absent[1:] - absent[np.maximum(np.arange(len(means)) + 2 - window_rows, 0)]
+    begins_anew = ~judged & (within >= max(1, window_rows - 1))
+    rule = TrackingRule(window_rows, speed)
+    found = track(
+        rule,
+        unknown_levels(speed),
+        rows_before=first,
+        means=means,
+        judged=judged,
+        begins_anew=begins_anew,
+    )
+    return replace(found, level_of=found.level_of[place])
 
 
 def unusable_sensors(sensors: Sequence[str], histories: Sequence[MachineHistory]) -> dict[str, str]:
