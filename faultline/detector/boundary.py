@@ -94,7 +94,7 @@ def combine(high_quantiles: NDArray[np.float64]) -> float:
     Examples
     --------
     >>> round(combine(np.array([3.0, 3.2, 3.1, 3.3, 90.0])), 3)
-    3.52
+    3.651
     """
     middle = float(np.median(high_quantiles))
     deviation = MAD_TO_STD * float(np.median(np.abs(high_quantiles - middle)))

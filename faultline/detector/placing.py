@@ -208,11 +208,10 @@ def _adapted(frame: Frame, rule: AdaptationRule, adaptation: Adaptation, step: _
 
 def _within(frame: Frame, offset: NDArray[np.float64]) -> NDArray[np.float64]:
     """Draw an offset in to the part of the boundary that drift may be followed to."""
-    if not offset.any():
-        return offset
     origin = np.zeros((1, len(offset)))
     distance = float(frame.metric.nearest(offset[np.newaxis], None, origin)[0][0])
-    return offset * min(1.0, FOLLOWED_SHARE * frame.boundary / distance)
+    limit = FOLLOWED_SHARE * frame.boundary
+    return offset if distance <= limit else offset * (limit / distance)
 
 
 def _is_stable(frame: Frame, adaptation: Adaptation, place: NDArray[np.float64]) -> bool:
