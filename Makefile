@@ -44,10 +44,12 @@ status: setup ## Say how every component is
 test: setup ## Run the unit, contract and integration tests (real Kafka, PostgreSQL, MLflow)
 	@$(BIN)/pytest
 
-bench: setup ## Measure the detector on real faults beside its peers (bench/README.md)
+bench: setup ## Measure the detector on real faults, and its speed, beside its peers (bench/README.md)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable '.[peers]'
 	@$(BIN)/python bench/skab.py --ablation
 	@$(BIN)/python bench/rig.py
+	@$(BIN)/python bench/fit_speed.py
+	@$(BIN)/python bench/score_speed.py
 
 lint: setup ## Check style, types and the map's import rules
 	@$(BIN)/ruff format --check .
