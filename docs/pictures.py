@@ -185,14 +185,14 @@ def held_out() -> Figure:
 def slow() -> Figure:
     """A temperature that follows the weather, beside a pressure that holds its level."""
     rng = np.random.default_rng(4)
-    n = 6_000
-    weather = np.linspace(12, 38, 2 * n) + np.sin(2 * np.pi * np.arange(2 * n) / 2_000)
-    values = np.column_stack((weather, np.full(2 * n, 4.0))) + rng.normal(0, (0.3, 0.1), (2 * n, 2))
+    n, rows = 4_000, 12_000
+    weather = np.linspace(12, 48, rows) + np.sin(2 * np.pi * np.arange(rows) / 2_000)
+    values = np.column_stack((weather, np.full(rows, 4.0))) + rng.normal(0, (0.3, 0.1), (rows, 2))
     values[n + 3_000 : n + 3_600, 1] += 0.15
     figure, (raw, scores) = _figure(2, 1, height=4.4, sharex=True)
-    minutes = np.arange(2 * n) / 60
-    raw.plot(minutes[::20], values[::20, 0], color=_ORANGE, lw=0.8, label="temperature")
-    raw.plot(minutes[::20], 5 * values[::20, 1], color=_BLUE, lw=0.8, label="5 times the pressure")
+    minutes = np.arange(rows) / 60
+    raw.plot(minutes[::40], values[::40, 0], color=_ORANGE, lw=0.8, label="temperature")
+    raw.plot(minutes[::40], 5 * values[::40, 1], color=_BLUE, lw=0.8, label="5 times the pressure")
     raw.axvline(n / 60, color="black", lw=0.8, ls=":")
     raw.legend(ncols=2, loc="upper left")
     raw.set_title("Left of the dotted line: history; right: new rows, with a fault of the pressure")
@@ -202,7 +202,7 @@ def slow() -> Figure:
         score = _score(result.detector, values[n:]).score
         found = ", ".join(result.slow_sensors) or "none"
         label = f'drift="{drift}" (slow: {found})'
-        scores.plot(minutes[n::10], score[::10], style, color=color, lw=1.0, label=label)
+        scores.plot(minutes[n::20], score[::20], style, color=color, lw=1.0, label=label)
     scores.set_title("Score of the new rows")
     _boundary(scores)
     scores.set_xlabel("minutes")
