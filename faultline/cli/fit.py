@@ -70,6 +70,14 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
     seed: Annotated[
         int, typer.Option(metavar="N", help="The same rows and seed give the same model.")
     ] = 0,
+    evaluation: Annotated[
+        bool,
+        typer.Option(
+            "--evaluation/--no-evaluation",
+            help="Also measure what is found of faults injected into the end of the history. It "
+            "takes about as long as the fit once more.",
+        ),
+    ] = True,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the model that is in DIR.")
     ] = False,
@@ -94,7 +102,7 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
     from faultline.offline.histories import join  # noqa: PLC0415
     from faultline.offline.reading import read_table  # noqa: PLC0415
     from faultline.offline.table import Layout  # noqa: PLC0415
-    from faultline.offline.training import learn, require_free, save  # noqa: PLC0415
+    from faultline.offline.training import evaluated, learn, require_free, save  # noqa: PLC0415
 
     slow = offline.names(slow_sensor)
     config = _config(seed=seed, false_alarm_rate=false_alarm_rate, slow_sensors=slow)
@@ -115,6 +123,8 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
             param_hint="--slow-sensor",
         )
     learnt = learn(histories, config)
+    if evaluation:
+        learnt = evaluated(learnt)
     total = save(
         learnt,
         model,

@@ -8,26 +8,28 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from faultline import __version__
-from faultline.alarms import AlarmEventKind, AlarmPolicy, AlarmTracker, Source, follow
+from faultline.alarm_rule import alarm_rule, alarms_opened
+from faultline.alarms import AlarmPolicy
 from faultline.bundle import ARRAYS, GOLDEN, MANIFEST, golden_batch, write_bundle
 from faultline.data_version import data_version
 from faultline.detector import MachineHistory, UnfitHistory
-from faultline.detector.fit import Fit, FitConfig, Timeline, fit
+from faultline.detector.evaluation import InjectionReport, NotEvaluated, evaluate
+from faultline.detector.fit import Fit, FitConfig, fit
 from faultline.detector.training import median_step_ms
 from faultline.errors import Conflict, UntrainableHistory
 from faultline.events import model_name
 from faultline.offline.histories import Histories
 from faultline.readings import format_timestamp
 from faultline.rows import take
-from faultline.verdicts import Status, Verdict
 
 _BUNDLE_FILES = frozenset({MANIFEST, ARRAYS, GOLDEN})
 _DAY_MS = 86_400_000
+_NOT_ASKED = NotEvaluated("it was not asked for")
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,12 @@ class ExpectedAlarms:
 
 @dataclass(frozen=True, eq=False)
 class Learnt:
-    """A fit and what it was made from."""
+    """A fit, what it was made from, and what it finds of injected faults."""
 
     histories: Histories
     config: FitConfig
     fit: Fit
+    evaluation: InjectionReport | NotEvaluated = _NOT_ASKED
 
     @property
     def silhouette(self) -> float | None:
@@ -82,7 +85,9 @@ class Learnt:
         step_ms = median_step_ms(self.histories.machines)
         windows = sum(len(timeline.scores) for timeline in self.fit.timelines)
         return ExpectedAlarms(
-            alarms=sum(_alarms(timeline) for timeline in self.fit.timelines),
+            alarms=sum(
+                alarms_opened(timeline.scores, AlarmPolicy()) for timeline in self.fit.timelines
+            ),
             machine_days=windows * step_ms / _DAY_MS,
             row_rate=self.fit.held_out_alarm_rate,
         )
@@ -102,22 +107,12 @@ def learn(histories: Histories, config: FitConfig) -> Learnt:
         raise UntrainableHistory(str(error)) from error
 
 
-def _alarms(timeline: Timeline) -> int:
-    scored = [
-        Verdict(
-            timestamp_ms=at_ms,
-            status=Status.FAILURE if score > 1.0 else Status.NORMAL,
-            score=score,
-        )
-        for at_ms, score in zip(
-            timeline.timestamps_ms.tolist(), timeline.scores.tolist(), strict=True
-        )
-        # A window that was never held out as a whole has no score.
-        if score == score  # noqa: PLR0124 - not NaN
-    ]
-    source = Source(timeline.machine_id, "", "", "")
-    _, events = follow(AlarmTracker(), source, scored, AlarmPolicy())
-    return sum(event.kind is AlarmEventKind.OPENED for event in events)
+def evaluated(learnt: Learnt) -> Learnt:
+    """Fit once more, without the end of the history, and see what faults injected there come to."""
+    histories = learnt.histories
+    rule = alarm_rule(AlarmPolicy())
+    found = evaluate(histories.sensors, histories.machines, learnt.config, fit, rule)
+    return replace(learnt, evaluation=found)
 
 
 def require_free(folder: Path, overwrite: bool) -> None:

@@ -120,6 +120,7 @@ def _described(trained: Trained) -> dict[str, Any]:
         "sensors": {
             "used": fit.detector.sensors,
             "left_out": fit.left_out_sensors,
+            "slow": fit.slow_sensors,
         },
         "window": {
             "rows": fit.detector.window_rows,
@@ -127,9 +128,11 @@ def _described(trained: Trained) -> dict[str, Any]:
             "period_rows": fit.period_rows,
         },
         "clusters": {"k": fit.k, "reason": fit.k_reason, "candidates": fit.candidates},
+        "distance": {"kind": fit.detector.distance, "reason": fit.distance_reason},
         "machines": [
             {
                 "machine_id": history.machine_id,
+                "own_baseline": history.machine_id in fit.detector.machines,
                 "rows": len(history.timestamps_ms),
                 "start": format_timestamp(int(history.timestamps_ms[0])),
                 "end": format_timestamp(int(history.timestamps_ms[-1])),

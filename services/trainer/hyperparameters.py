@@ -25,6 +25,8 @@ _MOST: Mapping[str, int] = {
     "max_cluster_rows": 1_000_000,
     "silhouette_sample_rows": 20_000,
     "seed": 2**32 - 1,
+    # The detector keeps it in milliseconds; a century is for ever.
+    "settle_after_s": 100 * 365 * 86_400,
 }
 
 
@@ -38,8 +40,8 @@ def fit_config(hyperparameters: Mapping[str, Any]) -> FitConfig:
 
     Examples
     --------
-    >>> fit_config({"k_max": 4}).k_max
-    4
+    >>> fit_config({"k_max": 4, "slow_sensors": ["weather"]}).slow_sensors
+    ('weather',)
     >>> fit_config({"kmax": 4})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
@@ -50,7 +52,7 @@ def fit_config(hyperparameters: Mapping[str, Any]) -> FitConfig:
         raise ValueError(f"unknown: {', '.join(unknown)}; there are {', '.join(NAMES)}")
     for name, most in _MOST.items():
         value = hyperparameters.get(name)
-        if isinstance(value, int) and value > most:
+        if isinstance(value, int | float) and value > most:
             raise ValueError(f"{name} must be at most {most}; got {value}")
     try:
         return msgspec.convert(dict(hyperparameters), FitConfig)

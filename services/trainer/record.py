@@ -7,7 +7,7 @@ tag, the job's id and the bundle's sum.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -61,7 +61,10 @@ def params(trained: Trained, config: FitConfig) -> dict[str, str]:
         "k": fit.k,
         "window_rows": fit.detector.window_rows,
         "max_gap_ms": fit.detector.max_gap_ms,
+        "distance": fit.detector.distance,
+        "slow_sensors": _reasons(fit.slow_sensors) or "none",
         "machines": len(dataset.histories),
+        "machines_with_a_baseline": _names(fit.detector.machines) or "none",
         "rows": dataset.rows,
         "sensors": _names(fit.detector.sensors),
         "sensors_left_out": _names(tuple(fit.left_out_sensors)),
@@ -83,6 +86,8 @@ def metrics(trained: Trained) -> list[Metric]:
         Metric("rows", dataset.rows),
         Metric("faulty_rows_left_out", dataset.faulty_rows),
         Metric("machines", len(dataset.histories)),
+        Metric("machines_with_a_baseline", len(fit.detector.machines)),
+        Metric("slow_sensors", len(fit.slow_sensors)),
         Metric("gate_passed", float(gate.passed)),
     ]
     if trained.silhouette is not None:
@@ -93,11 +98,18 @@ def metrics(trained: Trained) -> list[Metric]:
         if check.value is not None
     ]
     for candidate in fit.candidates:
-        if math.isfinite(candidate.silhouette):
-            found.append(Metric("candidate_silhouette", candidate.silhouette, candidate.k))
+        figures = {
+            "silhouette": candidate.silhouette,
+            "smallest_share": candidate.smallest_share,
+            "inertia": candidate.inertia,
+            "separation": candidate.separation,
+            "stability": candidate.stability,
+        }
         found += [
-            Metric("candidate_smallest_share", candidate.smallest_share, candidate.k),
-            Metric("candidate_inertia", candidate.inertia, candidate.k),
+            Metric(f"candidate_{name}", value, candidate.k)
+            for name, value in figures.items()
+            # What was not asked for of a candidate that is refused anyway is not a number.
+            if math.isfinite(value)
         ]
     if isinstance(evaluation, InjectionReport):
         found += _injected(evaluation)
@@ -161,6 +173,8 @@ def version_tags(
         "silhouette_rows": str(fit.silhouette_rows),
         "silhouette_metric": "euclidean",
         "k": str(fit.k),
+        "distance": fit.detector.distance,
+        "slow_sensors": _names(tuple(fit.slow_sensors))[:_LONGEST_TAG] or "none",
         "window_rows": str(fit.detector.window_rows),
         "boundary": repr(fit.detector.boundary),
         "held_out_alarm_rate": repr(fit.held_out_alarm_rate),
@@ -205,7 +219,7 @@ def description(trained: Trained) -> str:
             f"(Euclidean, on {fit.silhouette_rows:,} windows)"
         )
     machines = _names([history.machine_id for history in dataset.histories])
-    left_out = "; ".join(f"{name} ({why})" for name, why in fit.left_out_sensors.items())
+    left_out, slow = _reasons(fit.left_out_sensors), _reasons(fit.slow_sensors)
     sentences = [
         f"Trained on {dataset.rows:,} readings of {len(dataset.histories)} machines of type "
         f"{dataset.machine_type} ({machines}), {format_timestamp(dataset.start_ms)} to "
@@ -216,9 +230,14 @@ def description(trained: Trained) -> str:
             else ""
         ),
         f"{len(fit.detector.sensors)} sensors: {_names(fit.detector.sensors)}."
-        + (f" Left out: {left_out[:500]}." if left_out else ""),
+        + (f" Left out: {left_out[:500]}." if left_out else "")
+        + (f" Slow, so that their drift hardly counts: {slow[:500]}." if slow else ""),
         f"Window: {fit.detector.window_rows} rows ({fit.window_reason}).",
-        f"Found {clusters}.",
+        f"Found {clusters}: {fit.k_reason}.",
+        f"Distance: {fit.distance_reason}.",
+        f"With a baseline of their own: {_names(fit.detector.machines)}."
+        if fit.detector.machines
+        else "No machine has a baseline of its own: the type's holds for all.",
         f"Boundary at the distance {fit.detector.boundary:.4g}; of all held-out windows "
         f"{fit.held_out_alarm_rate:.2%} lie above it, which is the rate of alarms to expect on "
         "readings as mixed as these. The gate looks at the ordinary ones, without the worst fifth "
@@ -246,6 +265,10 @@ def _evaluated(evaluation: Evaluation) -> str:
         f"{evaluation.false_alarms_per_machine_day:.3g} false alarms per machine-day "
         f"({_basis(evaluation)}). Measured on a detector that was fitted without that end."
     )
+
+
+def _reasons(named: Mapping[str, str]) -> str:
+    return "; ".join(f"{name} ({why})" for name, why in named.items())
 
 
 def _names(names: Sequence[str]) -> str:

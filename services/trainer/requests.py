@@ -19,7 +19,7 @@ from faultline.errors import InvalidReading
 from faultline.ports.jobs import Period, TrainingRequest
 from faultline.ports.registry import Stage
 from faultline.readings import parse_timestamp
-from services.trainer.hyperparameters import fit_config
+from services.trainer.hyperparameters import NAMES, fit_config
 
 _MOST_MACHINES = 10_000
 _MOST_SENSORS = 1_024
@@ -129,8 +129,8 @@ class TrainRequest(_Request):
     )
     hyperparameters: dict[str, Any] = Field(
         {},
-        description="How to fit, where it should differ from the defaults.",
-        examples=[{"false_alarm_rate": 0.001, "k_max": 6}],
+        description=f"How to fit, where it should differ from the defaults: {', '.join(NAMES)}.",
+        examples=[{"false_alarm_rate": 0.001, "k_max": 6, "slow_sensors": ["outside_air"]}],
     )
     promotion: Literal["auto", "hold"] = Field(
         "auto",

@@ -144,7 +144,7 @@ class MemoryStack:
 
 
 def short(scenario: Scenario) -> Scenario:
-    """The plant's last half hour of history, and its live part within a second or two.
+    """The plant's last half hour of history, and its live part within a few seconds.
 
     The second version is asked for early: far enough from where the live part would wait for it.
     """
@@ -156,7 +156,7 @@ def short(scenario: Scenario) -> Scenario:
     return replace(
         scenario,
         history=lambda: iter(history()),
-        speed=3_000.0,
+        speed=1_000.0,
         train_at_ms=scenario.live_start_ms + 5 * 60_000,
         excluded=(),
     )

@@ -7,10 +7,10 @@ from types import ModuleType
 
 import pytest
 
-from faultline.demo import narrator, stress
+from faultline.demo import stress
 
 
-@pytest.mark.parametrize("module", [narrator, stress], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [stress], ids=lambda module: module.__name__)
 def test_examples_run(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0

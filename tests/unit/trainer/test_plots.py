@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from faultline.alarm_rule import alarm_rule
 from faultline.alarms import AlarmPolicy
 from faultline.detector import MachineHistory
 from faultline.detector.evaluation import NotEvaluated, evaluate
 from faultline.detector.fit import FitConfig, fit
-from services.trainer.evaluation import alarm_rule
 from services.trainer.plots import draw_plots
 
 PNG = b"\x89PNG\r\n\x1a\n"

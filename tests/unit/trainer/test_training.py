@@ -67,6 +67,8 @@ def test_a_description_can_be_read(world: Any) -> None:
         "3 sensors: flow, heat, load.",
         "2 clusters, silhouette 0.",
         "Boundary at the distance",
+        "Distance: ",
+        "With a baseline of their own: pump-1, pump-2.",
         "Gate: passed",
     ):
         assert told in text
@@ -75,8 +77,13 @@ def test_a_description_can_be_read(world: Any) -> None:
 def test_a_run_has_a_metric_for_every_candidate(world: Any) -> None:
     world.train(hyperparameters={"k_max": 8})
     metrics = world.runs.popitem()[1].run.metrics
-    steps = [one.step for one in metrics if one.key == "candidate_silhouette"]
-    assert steps == [2, 3, 4, 5, 6, 7, 8]
+    steps = {
+        figure: [one.step for one in metrics if one.key == f"candidate_{figure}"]
+        for figure in ("silhouette", "separation", "stability")
+    }
+    assert steps["silhouette"] == steps["separation"] == [2, 3, 4, 5, 6, 7, 8]
+    # A candidate that is refused for another reason is not asked for it.
+    assert 2 in steps["stability"]
     assert all(math.isfinite(one.value) for one in metrics)
 
 
@@ -96,6 +103,8 @@ def test_a_run_has_its_evidence(world: Any) -> None:
     }
     dataset = msgspec.json.decode(logged.files["dataset.json"])
     assert [one["rows"] for one in dataset["machines"]] == [300, 300]
+    assert [one["own_baseline"] for one in dataset["machines"]] == [True, True]
+    assert dataset["distance"]["reason"].startswith(dataset["distance"]["kind"])
     assert msgspec.json.decode(logged.files["gate.json"])["passed"] is True
 
 
@@ -332,6 +341,42 @@ def test_hyperparameters_are_used(world: Any, tmp_path: Path) -> None:
     world.train(hyperparameters={"window_rows": 7, "k_max": 4})
     assert world.bundle(tmp_path).detector.window_rows == 7
     assert world.runs.popitem()[1].run.params["fit_k_max"] == "4"
+
+
+def test_the_distance_and_slow_sensors_can_be_asked_for_and_are_told(
+    world: Any, tmp_path: Path
+) -> None:
+    world.train(hyperparameters={"distance": "covariance", "slow_sensors": ["heat"], "k_max": 3})
+    assert world.bundle(tmp_path).detector.distance == "covariance"
+    version, run = world.registry.version(NAME, "1"), world.runs.popitem()[1].run
+    assert (version.tags["distance"], version.tags["slow_sensors"]) == ("covariance", "heat")
+    assert run.params["distance"] == "covariance"
+    assert run.params["slow_sensors"].startswith("heat (")
+    assert "their drift hardly counts: heat (" in version.description
+
+
+def test_a_version_without_slow_sensors_says_so(world: Any) -> None:
+    world.train()
+    assert world.registry.version(NAME, "1").tags["slow_sensors"] == "none"
+
+
+def test_machines_have_baselines_of_their_own_unless_it_is_forbidden(
+    world: Any, tmp_path: Path
+) -> None:
+    world.train()
+    world.train(hyperparameters={"machine_baselines": False, "k_max": 3})
+    own, common = (world.bundle(tmp_path, version).detector for version in "12")
+    assert (own.machines, common.machines) == (("pump-1", "pump-2"), ())
+    params = [one.run.params["machines_with_a_baseline"] for one in world.runs.values()]
+    assert params == ["pump-1, pump-2", "none"]
+
+
+def test_following_drift_and_settling_can_be_forbidden(world: Any, tmp_path: Path) -> None:
+    world.train(hyperparameters={"settle_after_s": 90, "k_max": 3})
+    world.train(hyperparameters={"settle_after_s": 0, "drift": "off", "k_max": 3})
+    some, none = (world.bundle(tmp_path, version).detector.rule for version in "12")
+    assert (some.settle_ms, some.active) == (90_000, True)
+    assert (none.settle_ms, none.active) == (0, False)
 
 
 def test_only_what_was_asked_for_is_learnt_from(world: Any, tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faultline.alarm_rule import alarm_rule, alarms_opened
 from faultline.alarms import AlarmPolicy
-from services.trainer.evaluation import alarm_rule
 
 NAN = float("nan")
 
@@ -38,6 +38,12 @@ def test_alarms_far_into_a_long_history_are_found() -> None:
     scores[2_995:3_005] = 2.0
 
     assert open_rows(scores.tolist())[0] == 3_000
+
+
+def test_alarms_are_counted_by_their_openings() -> None:
+    episode = [2.0] * 6 + [0.5] * 10
+    assert alarms_opened(np.array([*episode, *episode, *[2.0] * 6, NAN]), AlarmPolicy()) == 3
+    assert alarms_opened(np.array([0.5, 2.0, NAN]), AlarmPolicy()) == 0
 
 
 @given(st.lists(st.sampled_from([0.5, 2.0, NAN]), max_size=60), st.integers(1, 4))
