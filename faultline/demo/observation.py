@@ -158,6 +158,7 @@ def alarm_report(alarm: Alarm) -> AlarmReport:
         closed_at=None if alarm.closed_at_ms is None else format_timestamp(alarm.closed_at_ms),
         peak_score=alarm.peak_score,
         sensors=tuple(top.sensor for top in alarm.top_sensors),
+        why=alarm.why,
         bad_readings=alarm.bad_readings,
         model_version=alarm.model_version,
     )
@@ -182,6 +183,7 @@ def _fault_report(outcome: FaultOutcome, expected: Collection[KnownFault]) -> Fa
         alarm_ids=tuple(alarm.alarm_id for alarm in outcome.alarms),
         sensors=label.sensors,
         named_sensors=outcome.named_sensors,
+        why=max(outcome.alarms, key=lambda alarm: alarm.peak_score).why if outcome.alarms else "",
         names_a_faulty_sensor=outcome.names_a_faulty_sensor,
     )
 

@@ -58,6 +58,8 @@ class AlarmReport(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     sensors
         Those that contribute most to the peak, the largest share first.
+    why
+        The same in one plain sentence.
     """
 
     alarm_id: str
@@ -66,6 +68,7 @@ class AlarmReport(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: str | None
     peak_score: float
     sensors: tuple[str, ...]
+    why: str
     bad_readings: int
     model_version: str
 
@@ -85,6 +88,8 @@ class FaultReport(msgspec.Struct, frozen=True, kw_only=True):
         Those that truly show it, where known.
     named_sensors
         Those that the alarms name, at most three per alarm.
+    why
+        The sentence of the worst of the alarms; empty when missed.
     names_a_faulty_sensor
         None where the truth names no sensors or the fault was missed.
     """
@@ -100,6 +105,7 @@ class FaultReport(msgspec.Struct, frozen=True, kw_only=True):
     alarm_ids: tuple[str, ...]
     sensors: tuple[str, ...]
     named_sensors: tuple[str, ...]
+    why: str
     names_a_faulty_sensor: bool | None
 
 

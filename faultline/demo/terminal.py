@@ -31,10 +31,12 @@ def show(report: Report, console: Console) -> None:
     )
     _heading(console, "Faults and alarms (times are the machines')")
     console.print(_faults(observed.faults))
+    for fault in observed.faults:
+        if fault.why:
+            console.print(f"  {escape(fault_sentence(fault))}", highlight=False, soft_wrap=True)
     _legend(console, "after: from the fault's start to the alarm; (hard): reported, not demanded")
     false_alarms = [
-        f"{alarm.machine_id} at {alarm.opened_at}, score {alarm.peak_score:.2f}, "
-        f"{', '.join(alarm.sensors[:3])}"
+        f"at {alarm.opened_at}, score {alarm.peak_score:.2f}: {alarm.why}"
         for alarm in observed.false_alarms
     ]
     console.print(f"false alarms: {len(false_alarms)}", highlight=False)
@@ -67,6 +69,11 @@ def machines_sentence(observed: Observed) -> str:
     total = sum(machine.sent for machine in observed.machines)
     history = observed.throughput.readings
     return f"sent: {history:,} of the history + {total - history:,} live = {total:,}"
+
+
+def fault_sentence(fault: FaultReport) -> str:
+    """Say what the fault's worst alarm said of it, beside what it truly was."""
+    return f"{fault.kind}: {fault.why}"
 
 
 def host_sentence(host: HostReport) -> str:

@@ -231,7 +231,11 @@ def description(trained: Trained) -> str:
         ),
         f"{len(fit.detector.sensors)} sensors: {_names(fit.detector.sensors)}."
         + (f" Left out: {left_out[:500]}." if left_out else "")
-        + (f" Slow, so that their drift hardly counts: {slow[:500]}." if slow else ""),
+        + (
+            f" Slow, so judged by how they jump and not by how they drift: {slow[:500]}."
+            if slow
+            else ""
+        ),
         f"Window: {fit.detector.window_rows} rows ({fit.window_reason}).",
         f"Found {clusters}: {fit.k_reason}.",
         f"Distance: {fit.distance_reason}.",

@@ -45,6 +45,7 @@ def test_what_was_learnt_of_a_machine_keeps_every_bit() -> None:
         proposed=np.array([1e-9, 2.0, 3.0]),
         proposed_since_ms=1_795_248_000_001,
         proposed_steps=3,
+        tracked=np.array([np.nan, 0.1, -0.0]),
     )
     state = MachineState(adapted=Adapted("7", learnt))
     restored = decode_state(encode_state(state)).adapted
@@ -52,7 +53,7 @@ def test_what_was_learnt_of_a_machine_keeps_every_bit() -> None:
     assert restored.version == "7"
     for name, value in vars(learnt).items():
         kept = getattr(restored.adaptation, name)
-        assert np.array_equal(kept, value), name
+        np.testing.assert_array_equal(kept, value, name)
         assert type(kept) is type(value), name
     assert restored.adaptation.offset.tobytes() == learnt.offset.tobytes()
 

@@ -59,6 +59,7 @@ FAULT = FaultReport(
     alarm_ids=("a",),
     sensors=("flow",),
     named_sensors=("flow",),
+    why="pump-01: flow 36.5, expected 40.0 to 42.0 (80 % of the deviation)",
     names_a_faulty_sensor=True,
 )
 ALARM = AlarmReport(
@@ -68,6 +69,7 @@ ALARM = AlarmReport(
     closed_at=None,
     peak_score=2.0,
     sensors=("flow",),
+    why="pump-01: flow 36.5, expected 40.0 to 42.0 (80 % of the deviation)",
     bad_readings=9,
     model_version="1",
 )

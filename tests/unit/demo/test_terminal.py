@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from faultline.demo.expectations import judge_expectations
 from faultline.demo.report import (
+    AlarmReport,
+    FaultReport,
     HostReport,
     MachineReport,
     Observed,
@@ -19,6 +22,34 @@ from faultline.demo.report import (
 )
 from faultline.demo.terminal import show
 
+WHY = "pump-01: flow 36.5, expected 40.0 to 42.0 (80 % of the deviation)"
+FAULT = FaultReport(
+    machine_id="pump-01",
+    kind="leak",
+    start="2026-11-21T08:00:00.000Z",
+    end="2026-11-21T08:10:00.000Z",
+    hard=False,
+    expected=True,
+    detected=True,
+    delay_s=12.0,
+    alarm_ids=("a",),
+    sensors=("flow",),
+    named_sensors=("flow",),
+    why=WHY,
+    names_a_faulty_sensor=True,
+)
+MISSED = structs.replace(FAULT, kind="wear", detected=False, delay_s=None, alarm_ids=(), why="")
+FALSE_ALARM = AlarmReport(
+    alarm_id="b",
+    machine_id="pump-02",
+    opened_at="2026-11-21T08:00:12.000Z",
+    closed_at=None,
+    peak_score=2.0,
+    sensors=("heat",),
+    why="pump-02: heat 51.5, expected 49.0 to 50.0 (70 % of the deviation)",
+    bad_readings=9,
+    model_version="1",
+)
 OBSERVED = Observed(
     machines=(
         MachineReport(
@@ -35,8 +66,8 @@ OBSERVED = Observed(
         ),
     ),
     alarms=(),
-    faults=(),
-    false_alarms=(),
+    faults=(FAULT, MISSED),
+    false_alarms=(FALSE_ALARM,),
     quiet_machines=(),
     versions=(),
     recomputed=(
@@ -100,6 +131,15 @@ def shown() -> str:
 )
 def test_the_tables_are_explained(shown: str, legend: str) -> None:
     assert legend in shown
+
+
+def test_a_fault_that_was_found_has_the_sentence_of_its_alarm(shown: str) -> None:
+    assert f"  leak: {WHY}\n" in shown
+    assert "  wear: " not in shown
+
+
+def test_a_false_alarm_says_why(shown: str) -> None:
+    assert f"  at {FALSE_ALARM.opened_at}, score 2.00: {FALSE_ALARM.why}\n" in shown
 
 
 def test_one_machine_is_not_called_machines(shown: str) -> None:
