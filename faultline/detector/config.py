@@ -44,6 +44,9 @@ class FitConfig:
     slow_sensors
         Names of sensors whose slow changes mean nothing, such as the weather; unknown ones are
         passed over, since a machine type's sensors may change.
+    shape
+        Whether only the form of a window counts, and not its level and size: every window is
+        normalised by itself. For signals such as a pulse or a stroke; it usually hurts others.
     drift
         "auto" also finds slow sensors by itself and follows a machine's drift within the boundary;
         "off" does neither.
@@ -76,6 +79,7 @@ class FitConfig:
     silhouette_sample_rows: int = 2_000
     distance: _Distance = "auto"
     slow_sensors: tuple[str, ...] = ()
+    shape: bool = False
     drift: _Drift = "auto"
     machine_baselines: bool = True
     settle_after_s: float | None = None
@@ -99,6 +103,10 @@ class FitConfig:
             raise ValueError(
                 f"drift must be one of {', '.join(get_args(_Drift))}; got {self.drift!r}"
             )
+        if self.shape and self.slow_sensors:
+            raise ValueError("slow_sensors mean nothing with shape: no level counts there anyway")
+        if self.shape and self.window_rows == 1:
+            raise ValueError("shape needs a window of at least 2 rows; got window_rows=1")
         least = {
             "window_rows": 1,
             "max_window_rows": 2,

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from faultline.detector import storing
 from faultline.detector.adaptation import NO_ADAPTATION, Adaptation, AdaptationRule
 from faultline.detector.covariance import Metric
-from faultline.detector.explanation import contributions
+from faultline.detector.explanation import by_sensor, contributions
 from faultline.detector.health import REACH_ROWS, Health, HealthLimits, check_health
 from faultline.detector.parts import Parameter
 from faultline.detector.placing import Frame, Placed, place
 from faultline.detector.preparation import Preparation, Scaling
 from faultline.detector.scores import Contribution, RowState, Scores
+from faultline.detector.shape import segments_of
 from faultline.detector.smoothing import SCALED_LIMIT, widening
 from faultline.detector.tracking import Tracked, TrackingRule, track, unknown_levels
 from faultline.detector.window import Window
@@ -66,6 +67,10 @@ class Detector:
     speed
         Shape (d,), in scales: how fast the level of a slow sensor is tracked at most, per window;
         0 for the others. Of the shape (0,) when there is no slow one.
+    origin
+        Shape (d,): median of single rows, in the sensors' own units, in the shape view; of the
+        shape (0,) otherwise. In the shape view the arrays above have a column for every stretch of
+        a sensor's window in place of d, but for `spread`, and no units.
     boundary
         The distance that scores 1.0.
     unknown_score
@@ -112,6 +117,7 @@ class Detector:
     baselines: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     between: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     speed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    origin: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     rule: AdaptationRule = NO_ADAPTATION
     limits: HealthLimits | None = None
 
@@ -126,15 +132,17 @@ class Detector:
                 f"window_rows and max_gap_ms must be at least 1; got {self.window_rows} and "
                 f"{self.max_gap_ms}"
             )
+        c = d * self._segments
         expected = {
-            "centre": (d,),
-            "scale": (d,),
+            "centre": (c,),
+            "scale": (c,),
             "spread": (d,),
-            "clusters": (max(1, len(self.clusters)), d),
-            "covariance": (d, d) if self.covariance.size else (0, 0),
-            "baselines": (len(self.machines), d) if self.machines else (0, 0),
-            "between": (d,) if self.between.size else (0,),
-            "speed": (d,) if self.speed.size else (0,),
+            "clusters": (max(1, len(self.clusters)), c),
+            "covariance": (c, c) if self.covariance.size else (0, 0),
+            "baselines": (len(self.machines), c) if self.machines else (0, 0),
+            "between": (c,) if self.between.size else (0,),
+            "speed": (c,) if self.speed.size else (0,),
+            "origin": (d,) if self.origin.size else (0,),
         }
         for name, shape in expected.items():
             array: NDArray[np.float64] = getattr(self, name)
@@ -156,6 +164,18 @@ class Detector:
     def distance(self) -> Literal["euclidean", "covariance"]:
         """Which distance it measures by."""
         return "covariance" if self.covariance.size else "euclidean"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of what is judged: the sensors, or in the shape view the stretches of each."""
+        if not self.origin.size:
+            return self.sensors
+        stretches = range(1, self._segments + 1)
+        return tuple(f"{name} {at}/{self._segments}" for name in self.sensors for at in stretches)
+
+    @property
+    def _segments(self) -> int:
+        return segments_of(self.window_rows) if self.origin.size else 1
 
     @property
     def rows_needed(self) -> int:
@@ -209,12 +229,16 @@ class Detector:
         window.check_next(timestamps_ms, values)
         prepared = self._preparation.prepare(window, timestamps_ms, values)
         means, counts, state = prepared.means, prepared.counts, prepared.state
-        is_scored = state == RowState.SCORED
+        is_scored = (
+            np.ones(len(state), dtype=np.bool_)
+            if prepared.is_complete
+            else state == RowState.SCORED
+        )
         partial = not prepared.is_complete and (counts[is_scored] < self.window_rows).any()
         widened = self._widening(counts) if partial else None
         frame = self._frame(machine_id)
         if adaptation is None:
-            adaptation = Adaptation.start(len(self.sensors))
+            adaptation = Adaptation.start(len(self.centre))
         tracked = self._tracked(adaptation, means, state)
         places = means if tracked is None else means - tracked.levels[tracked.level_of]
         placed = place(
@@ -288,16 +312,17 @@ class Detector:
                 f"row {rows[at]} is {RowState(int(state[at])).name}: only a scored row can be "
                 "explained"
             )
-        return contributions(
-            self.sensors,
+        parts = contributions(
+            np.repeat(self.sensors, self._segments).tolist(),
             metric=self._own_metric if scores.known_machine else self._new_metric,
             centre=self.centre,
             scale=self.scale,
             means=scores.means[rows],
             references=self._references(scores, rows),
             widened=self._widening(scores.counts[rows]),
-            limit=limit,
+            limit=None if self.origin.size else limit,
         )
+        return [by_sensor(row)[:limit] for row in parts] if self.origin.size else parts
 
     def to_arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the detector, for an npz file. Nothing in them is an object."""
@@ -335,14 +360,18 @@ class Detector:
 
     @cached_property
     def _preparation(self) -> Preparation:
-        d = len(self.sensors)
-        low, high = np.full(d, -SCALED_LIMIT), np.full(d, SCALED_LIMIT)
-        if self.limits is not None:
+        c, d = len(self.centre), len(self.sensors)
+        low, high = np.full(c, -SCALED_LIMIT), np.full(c, SCALED_LIMIT)
+        if self.limits is not None and not self.origin.size:
             # Each sensor's range, so that one absurd value does not make a whole window.
             low = np.maximum(low, (self.limits.low - self.centre) / self.scale)
             high = np.minimum(high, (self.limits.high - self.centre) / self.scale)
         scaling = Scaling(self.centre, self.scale, low, high)
-        return Preparation(self.window_rows, self.max_gap_ms, scaling)
+        forms = None
+        if self.origin.size:
+            limit = np.full(d, SCALED_LIMIT)
+            forms = Scaling(self.origin, self.spread, -limit, limit)
+        return Preparation(self.window_rows, self.max_gap_ms, scaling, forms)
 
     def _references(self, scores: Scores, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Where the clusters of some rows were when they were scored, in scales; shape (m, d)."""
@@ -354,7 +383,7 @@ class Detector:
     def _frame(self, machine_id: str | None) -> Frame:
         row = self._row_of_machine.get(machine_id)
         if row is None:
-            nowhere = np.zeros(len(self.sensors))
+            nowhere = np.zeros(len(self.centre))
             return Frame(self._new_metric, self.clusters, nowhere, self.boundary)
         return Frame(self._own_metric, self.clusters, self.baselines[row], self.boundary)
 
@@ -391,7 +420,7 @@ class Detector:
         rows = np.flatnonzero(placed.distance > frame.boundary)
         if not len(rows):
             return blamed
-        sick = health.stuck[rows] | health.out_of_range[rows]
+        sick = np.repeat(health.stuck[rows] | health.out_of_range[rows], self._segments, axis=1)
         can_be = sick.any(axis=1) & (~np.isnan(means[rows]) & ~sick).any(axis=1)
         rows, sick = rows[can_be], sick[can_be]
         if len(rows):
@@ -405,4 +434,5 @@ class Detector:
         return blamed
 
     def _widening(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        return widening(counts, self.window_rows, self.spread / self.scale)
+        spread = 1.0 if self.origin.size else self.spread
+        return widening(counts, self.window_rows, spread / self.scale)

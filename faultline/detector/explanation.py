@@ -6,6 +6,7 @@ It knows what a detector holds, and nothing of how rows are scored or fitted.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -96,6 +97,29 @@ def contributions(
         )[: row[-1]]
         for row in zip(columns.tolist(), *parts, count[:, 0].tolist(), strict=True)
     ]
+
+
+def by_sensor(parts: Sequence[Contribution]) -> tuple[Contribution, ...]:
+    """Join the parts that bear the name of one sensor, as the stretches of a shape do.
+
+    Parameters
+    ----------
+    parts
+        The largest share first.
+
+    Returns
+    -------
+    tuple
+        One per sensor with the sum of its shares, the largest first; for the rest it is its part
+        with the largest share.
+    """
+    largest: dict[str, Contribution] = {}
+    shares: dict[str, float] = {}
+    for part in parts:
+        largest.setdefault(part.sensor, part)
+        shares[part.sensor] = shares.get(part.sensor, 0.0) + part.share
+    joined = (replace(part, share=shares[name]) for name, part in largest.items())
+    return tuple(sorted(joined, key=lambda part: -part.share))
 
 
 def sentence(machine_id: str, parts: Sequence[_Part]) -> str:

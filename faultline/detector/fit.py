@@ -23,12 +23,14 @@ from faultline.detector.health import learn_limits
 from faultline.detector.history import MachineHistory, UnfitHistory
 from faultline.detector.holdout import distances
 from faultline.detector.learning import between_machines
+from faultline.detector.shape import segments_of
 from faultline.detector.study import least_offset, study
 from faultline.detector.training import (
     WindowChoice,
     WindowTable,
     choose_window,
     median_step_ms,
+    row_scale,
     unusable_sensors,
     window_table,
 )
@@ -64,7 +66,7 @@ class ClusterProfile:
     share
         Its part of the windows.
     means
-        Mean of each sensor in it, in the sensor's own units.
+        Mean of each sensor in it, in the sensor's own units; in the shape view, of each stretch.
     """
 
     cluster: int
@@ -185,8 +187,9 @@ def fit(
     step_ms = median_step_ms(histories)
     window = _window(histories, config, step_ms)
     max_gap_ms = step_ms * max(config.max_gap_steps, window.rows)
-    table = window_table(histories, window.rows, max_gap_ms)
-    seen = table.present_sensors()
+    table = window_table(histories, window.rows, max_gap_ms, shape=config.shape)
+    segments = segments_of(window.rows) if config.shape else 1
+    seen = np.asarray(table.present_sensors().reshape(-1, segments).all(axis=1))
     if not seen.all():
         left_out |= {
             name: "missing in more than half of every window"
@@ -194,7 +197,8 @@ def fit(
             if not is_seen
         }
         used = tuple(name for name in used if name not in left_out)
-        table = table.columns(seen)
+        table = table.columns(np.repeat(seen, segments))
+        histories = [_columns(history, seen) for history in histories]
     if len(table) < config.min_rows:
         raise UnfitHistory(
             f"the history has {len(table)} whole windows of {window.rows} rows without gaps; "
@@ -222,13 +226,15 @@ def fit(
 
     chosen = _choose_distance(calibrated, learnt.covariance, config)
     calibration = chosen.calibration
+    row_centre, row_spread = row_scale(histories)
     detector = Detector(
         sensors=used,
         window_rows=window.rows,
         max_gap_ms=max_gap_ms,
         centre=table.centre + table.spread * learnt.centre,
         scale=table.spread * learnt.scale,
-        spread=table.spread,
+        spread=row_spread,
+        origin=row_centre if config.shape else np.zeros(0),
         clusters=learnt.clusters,
         covariance=learnt.covariance if chosen.through_covariance else np.zeros((0, 0)),
         machines=tuple(name for name, own in zip(machine_ids, own_baseline, strict=True) if own),
@@ -240,7 +246,7 @@ def fit(
         boundary=calibration.boundary,
         unknown_score=calibration.unknown_score,
         rule=_rule(histories, window.rows, config),
-        limits=learn_limits(used, [_columns(history, seen) for history in histories]),
+        limits=learn_limits(used, histories),
     )
     labels = nearest_cluster(learnt.rows(table.means, table.machine), None, learnt.clusters)[1]
     return Fit(
@@ -388,7 +394,7 @@ def _profiles(detector: Detector, labels: NDArray[np.int64]) -> tuple[ClusterPro
             cluster=index,
             share=float(sizes[index] / len(labels)),
             means={
-                name: float(mean) for name, mean in zip(detector.sensors, means[index], strict=True)
+                name: float(mean) for name, mean in zip(detector.columns, means[index], strict=True)
             },
         )
         for index in range(len(sizes))

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 
 from faultline.detector.distance import rows_at_once
 from faultline.detector.scores import RowState
+from faultline.detector.shape import shapes
 from faultline.detector.smoothing import scaled, window_means, windowed_sums
 from faultline.detector.window import Window, rows_since_gap
+
+_MOST_ROWS = 2**31
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,22 +88,27 @@ class Preparation:
     max_gap_ms
         A longer silence starts the window anew.
     scaling
-        Of the rows.
+        Of the rows; in the shape view, of the forms.
+    forms
+        Scaling of the rows in the shape view; None where window means are judged.
     """
 
     window_rows: int
     max_gap_ms: int
     scaling: Scaling
+    forms: Scaling | None = None
 
     def prepare(
         self, window: Window, timestamps_ms: NDArray[np.int64], values: NDArray[np.float64]
     ) -> Prepared:
         """Prepare the rows that follow a window: times (n,) and values (n, d)."""
+        if self.forms is not None:
+            return self._formed(self.forms, window, timestamps_ms, values)
         n, d = values.shape
         w = self.window_rows
         reach = _reach(window, w - 1)
         means = np.empty((n, d))
-        counts: NDArray[np.float64] = np.broadcast_to(float(w), (n, d))
+        counts = self._full_counts[:n]
         missing = None
         step = max(rows_at_once(d), 2 * w)
         for start in range(0, n, step):
@@ -125,6 +133,31 @@ class Preparation:
         if is_warm is not None:
             state[~is_warm] = RowState.WARMING_UP
         return Prepared(means, counts, state, missing is None and is_warm is None)
+
+    def _formed(
+        self,
+        rows: Scaling,
+        window: Window,
+        timestamps_ms: NDArray[np.int64],
+        values: NDArray[np.float64],
+    ) -> Prepared:
+        reach = _reach(window, self.window_rows - 1)
+        units, _ = rows.apply(np.concatenate((reach, values)))
+        forms, counts = shapes(units, self.window_rows)
+        means, _ = self.scaling.apply(forms)
+        missing = np.isnan(means).sum(axis=1)
+        state = np.zeros(len(values), dtype=np.int8)
+        state[2 * missing > means.shape[1]] = RowState.INSUFFICIENT
+        is_warm = self._is_warm(window, timestamps_ms)
+        if is_warm is not None:
+            state[~is_warm] = RowState.WARMING_UP
+        is_whole = bool((counts == self.window_rows).all())
+        return Prepared(means, counts, state, is_warm is None and is_whole)
+
+    @cached_property
+    def _full_counts(self) -> NDArray[np.float64]:
+        """As many rows as one may ask for; they take no memory."""
+        return np.broadcast_to(float(self.window_rows), (_MOST_ROWS, len(self.scaling.centre)))
 
     def _is_warm(
         self, window: Window, timestamps_ms: NDArray[np.int64]

@@ -19,7 +19,17 @@ from faultline.detector.parts import Parameter
 if TYPE_CHECKING:
     from faultline.detector.detector import Detector
 
-_ARRAYS = ("centre", "scale", "spread", "clusters", "covariance", "baselines", "between", "speed")
+_ARRAYS = (
+    "centre",
+    "scale",
+    "spread",
+    "clusters",
+    "covariance",
+    "baselines",
+    "between",
+    "speed",
+    "origin",
+)
 
 
 def arrays(detector: Detector) -> dict[str, NDArray[np.float64]]:

@@ -15,6 +15,7 @@ from faultline.detector.copies import Likeness, Signature, compare, signature
 from faultline.detector.history import MachineHistory, UnfitHistory
 from faultline.detector.period import find_period
 from faultline.detector.scale import PRECISION_SHARE, median, robust_scale, winsorised_std
+from faultline.detector.shape import shapes
 from faultline.detector.smoothing import scaled, window_means
 from faultline.detector.tracking import (
     Tracked,
@@ -266,23 +267,32 @@ def choose_window(
     return WindowChoice(cycles * period, period, f"{cycles} load cycles of {period} rows")
 
 
+def row_scale(
+    histories: Sequence[MachineHistory],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centre and spread of single rows, shape (d,) each, in the sensors' own units."""
+    rows = np.concatenate([history.values for history in histories])
+    centre = median(rows)
+    return centre, np.maximum(winsorised_std(rows), PRECISION_SHARE * np.abs(centre))
+
+
 def window_table(
-    histories: Sequence[MachineHistory], window_rows: int, max_gap_ms: int
+    histories: Sequence[MachineHistory], window_rows: int, max_gap_ms: int, *, shape: bool = False
 ) -> WindowTable:
     """Smooth every machine as scoring does and put the windows that can be scored in one table.
 
-    Left out are windows across a gap and those with fewer than half of the sensors.
+    Left out are windows across a gap and those with fewer than half of the sensors. With `shape`
+    the columns are the stretches of the normalised windows: see `shapes`.
     """
-    rows = np.concatenate([history.values for history in histories])
-    centre = median(rows)
-    spread = np.maximum(winsorised_std(rows), PRECISION_SHARE * np.abs(centre))
+    centre, spread = row_scale(histories)
+    view = shapes if shape else window_means
     parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
     means: list[NDArray[np.float64]] = []
     counts: list[NDArray[np.float64]] = []
     for index, history in enumerate(histories):
         if len(history.values) < window_rows:
             continue
-        mean, count = window_means(scaled(history.values, centre, spread), window_rows)
+        mean, count = view(scaled(history.values, centre, spread), window_rows)
         ends = np.arange(window_rows - 1, len(history.values), dtype=np.int64)
         whole = rows_since_gap(history.timestamps_ms, max_gap_ms)[ends] >= window_rows
         enough = 2 * (~np.isnan(mean)).sum(axis=1) >= mean.shape[1]
@@ -297,6 +307,9 @@ def window_table(
             f"no machine has the {window_rows} rows of one window (the longest history has "
             f"{longest}); send more history"
         )
+    if shape:
+        # The forms have no unit; the rows' own scale is of no further use here.
+        centre, spread = np.zeros(means[0].shape[1]), np.ones(means[0].shape[1])
     return WindowTable(
         machine=np.concatenate([part[0] for part in parts]),
         row=np.concatenate([part[1] for part in parts]),
