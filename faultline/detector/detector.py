@@ -35,6 +35,8 @@ KEPT_ROWS = REACH_ROWS
 """A window keeps at least so many rows: what a sensor's health is judged by. A reloaded model whose
 window is longer than its predecessor's then goes on without warming up again, too."""
 
+_SCORED = np.int8(RowState.SCORED)  # compared several times as fast as the enum's member
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Detector:
@@ -229,11 +231,7 @@ class Detector:
         window.check_next(timestamps_ms, values)
         prepared = self._preparation.prepare(window, timestamps_ms, values)
         means, counts, state = prepared.means, prepared.counts, prepared.state
-        is_scored = (
-            np.ones(len(state), dtype=np.bool_)
-            if prepared.is_complete
-            else state == RowState.SCORED
-        )
+        is_scored = state == _SCORED
         partial = not prepared.is_complete and (counts[is_scored] < self.window_rows).any()
         widened = self._widening(counts) if partial else None
         frame = self._frame(machine_id)
