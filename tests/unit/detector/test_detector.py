@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import hypothesis.strategies as st
@@ -343,55 +342,3 @@ def test_a_longer_window_goes_on_from_the_rows_of_a_shorter_one() -> None:
     scores, _ = detector(window_rows=40).score(window, times(1, start=50), steady(1))
 
     assert scores.state[0] == RowState.SCORED
-
-
-def test_a_detector_survives_json_and_arrays_exactly(fitted: Fit, make_rows: type) -> None:
-    judge = fitted.detector
-    values = np.asarray(make_rows(4, 200))
-
-    parameters = json.loads(json.dumps(judge.parameters()))
-    again = Detector.from_parts(parameters, judge.to_arrays())
-
-    assert again.parameters() == judge.parameters()
-    assert_array_equal(score_all(again, values).score, score_all(judge, values).score)
-
-
-@pytest.mark.parametrize(
-    ("name", "damaged", "message"),
-    [
-        ("window_rows", 0, "at least 1"),
-        ("window_rows", 2.5, "whole number"),
-        ("boundary", float("nan"), "positive number"),
-        ("boundary", "3", "must be a number"),
-        ("sensors", ["a", "a", "b"], "distinct"),
-        ("sensors", "abc", "list of names"),
-        ("sensors", ["a", "b"], r"centre must be finite with the shape \(2,\)"),
-    ],
-)
-def test_damaged_parameters_are_refused(name: str, damaged: object, message: str) -> None:
-    parameters = {**detector().parameters(), name: damaged}
-
-    with pytest.raises(ValueError, match=message):
-        Detector.from_parts(parameters, detector().to_arrays())  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("damaged", "message"),
-    [
-        (np.array([1.0, 2.0, 0.0]), "positive"),
-        (np.array([1.0, 2.0, np.inf]), "finite"),
-        (np.array([1, 2, 3]), "float64"),
-        (np.array([[1.0, 2.0, 3.0]]), "shape"),
-    ],
-)
-def test_damaged_arrays_are_refused(damaged: NDArray[np.float64], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Detector.from_parts(detector().parameters(), {**detector().to_arrays(), "scale": damaged})
-
-
-def test_an_absent_part_is_named() -> None:
-    arrays = detector().to_arrays()
-    del arrays["clusters"]
-
-    with pytest.raises(ValueError, match="'clusters' is absent"):
-        Detector.from_parts(detector().parameters(), arrays)
