@@ -58,6 +58,14 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
             "several, or use commas. Others are found by themselves.",
         ),
     ] = None,
+    shape: Annotated[
+        bool,
+        typer.Option(
+            "--shape",
+            help="Only the form of the signals counts, such as that of a pulse or a stroke, and no "
+            "level: blind to most faults of other machines.",
+        ),
+    ] = False,
     false_alarm_rate: Annotated[
         float | None,
         typer.Option(
@@ -105,7 +113,7 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
     from faultline.offline.training import evaluated, learn, require_free, save  # noqa: PLC0415
 
     slow = offline.names(slow_sensor)
-    config = _config(seed=seed, false_alarm_rate=false_alarm_rate, slow_sensors=slow)
+    config = _config(seed=seed, false_alarm_rate=false_alarm_rate, slow_sensors=slow, shape=shape)
     checked(lambda text: make_reading("m", 0, {"s": 0.0}, text), machine_type, "--machine-type")
     require_free(model, overwrite)
     layout = Layout(timestamp_column, timestamp_unit.value, machine_column, offline.names(ignore))

@@ -1,4 +1,4 @@
-"""`faultline fit` measures by injected faults, unless it is told not to."""
+"""`faultline fit` measures by injected faults, unless it is told not to; and the shape view."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from faultline.bundle import read_bundle
 from faultline.cli import app
+from faultline.detector import Window
 
 
 @pytest.fixture
@@ -44,3 +46,15 @@ def test_a_fit_without_an_evaluation_says_so_and_makes_the_same_model(train: Pat
     for told in (with_it, without):
         told.pop("model")
     assert with_it == without
+
+
+def test_with_shape_the_level_of_a_signal_does_not_count(train: Path) -> None:
+    scores = {}
+    for options in ((), ("--shape",)):
+        fitted(train, "--no-evaluation", "--overwrite", *options)
+        detector = read_bundle(train.parent / "model").detector
+        times = 1_000 * np.arange(600, dtype=np.int64)
+        values = 50.0 + np.random.default_rng(2).normal(10.0, 1.0, size=(600, 2))
+        found, _ = detector.score(Window.empty(detector.sensors), times, values)
+        scores[options] = float(np.nanmedian(found.score))
+    assert scores["--shape",] < 1.0 < scores[()]
