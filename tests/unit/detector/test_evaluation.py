@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from faultline.detector import MachineHistory, UnfitHistory
+from faultline.detector import MachineHistory
 from faultline.detector.evaluation import (
     STRENGTHS,
     AlarmRule,
     FaultResult,
     InjectionReport,
-    NotEvaluated,
     evaluate,
     measure,
 )
@@ -223,16 +222,6 @@ def test_no_fault_reaches_over_a_silence(fitted: Fit, later: list[MachineHistory
     assert result(report, "offset", 8.0).recall == 1.0
 
 
-def test_pieces_between_silences_can_be_too_short(fitted: Fit, later: list[MachineHistory]) -> None:
-    times = later[0].timestamps_ms + DAY_MS * (np.arange(1_500) // 85)
-
-    report = measure(fitted.detector, [replace(later[0], timestamps_ms=times)], RULE, seed=0)
-
-    assert isinstance(report, NotEvaluated)
-    assert "at most 85 rows in a row without a gap" in report.reason
-    assert report.reason.endswith("two windows and the alarm rule take 86")
-
-
 def test_many_sensors_are_sampled() -> None:
     names = [f"s{number}" for number in range(40)]
     values = np.random.default_rng(0).normal(size=(600, 40))
@@ -287,39 +276,6 @@ def test_sensors_that_were_left_out_are_left_out_here_too(make_history: MakeHist
     assert result(report, "offset", 8.0).recall == 1.0
 
 
-@pytest.mark.parametrize(
-    ("rows", "config", "reason"),
-    [
-        (1, FitConfig(), "constant"),
-        (120, FitConfig(), "at least 100 are needed"),
-        (200, FitConfig(window_rows=20), "two windows and the alarm rule take 46"),
-    ],
-    ids=["one row", "too few to learn from", "too few to try faults on"],
-)
-def test_a_history_that_is_too_short_is_said_to_be(
-    make_history: MakeHistory,
-    sensors: tuple[str, ...],
-    rows: int,
-    config: FitConfig,
-    reason: str,
-) -> None:
-    report = evaluate(sensors, [make_history("pump-1", 1, rows)], config, fit, RULE)
-
-    assert isinstance(report, NotEvaluated)
-    assert "the history is too short" in report.reason
-    assert reason in report.reason
-
-
-def test_a_stretch_without_values_cannot_be_evaluated(
-    fitted: Fit, later: list[MachineHistory]
-) -> None:
-    silent = replace(later[0], values=np.full_like(later[0].values, np.nan))
-
-    assert measure(fitted.detector, [silent], RULE, seed=0) == NotEvaluated(
-        "no row of the history's last fifth can be scored"
-    )
-
-
 def test_machines_with_a_short_or_an_empty_end_do_not_stand_in_the_way(
     fitted: Fit, later: list[MachineHistory], make_history: MakeHistory
 ) -> None:
@@ -329,18 +285,6 @@ def test_machines_with_a_short_or_an_empty_end_do_not_stand_in_the_way(
     report = measured(fitted, [empty, short, later[0]])
 
     assert result(report, "offset", 8.0).recall == 1.0
-
-
-def test_what_no_fit_can_learn_from_is_not_evaluated(
-    make_history: MakeHistory, sensors: tuple[str, ...]
-) -> None:
-    def refuses(*_: object) -> Fit:
-        raise UnfitHistory("nothing to learn")
-
-    report = evaluate(sensors, [make_history("pump-1", 1)], FitConfig(), refuses, RULE)
-
-    assert isinstance(report, NotEvaluated)
-    assert "nothing to learn" in report.reason
 
 
 def test_the_report_is_plain_json(report: InjectionReport) -> None:
