@@ -5,7 +5,7 @@ It knows distances and adaptation; it must not know raw rows, windows or sensors
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from faultline.detector.adaptation import Adaptation, AdaptationRule
 from faultline.detector.covariance import Metric
+from faultline.detector.distance import has_missing
 
 FOLLOWED_SHARE = 0.5
 """Drift is followed no further than this part of the boundary: what goes on drifting is found."""
@@ -77,7 +78,8 @@ def place(
 ) -> Placed:
     """Place the next rows of one machine.
 
-    Between two steps of the rule nothing changes, so the rows in between are placed at once.
+    What is learnt at the rule's steps comes first, by the step's row alone; then all rows are
+    placed at once, each by what was known before it.
 
     Parameters
     ----------
@@ -93,50 +95,41 @@ def place(
         Shape (n,), bool: which rows have enough to be placed.
     """
     n = len(means)
-    # Every stretch has two shifts: of the clusters, and of the cluster that the new state is near.
-    shifts: list[NDArray[np.float64]] = []
-    distance, cluster = np.full(n, np.nan), np.full(n, -1, dtype=np.int64)
-    settled, shift_of = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.int64)
-    for start, stop, is_step in _stretches(rule.steps(adaptation.rows, n), n):
-        rows = np.flatnonzero(judged[start:stop]) + start
-        taken = slice(start, stop) if len(rows) == stop - start else rows
-        found = _nearest(
-            frame, adaptation, means[taken], None if widened is None else widened[taken]
-        )
-        distance[taken], cluster[taken], settled[taken] = (
-            found.distance,
-            found.cluster,
-            found.settled,
-        )
-        shift_of[taken] = len(shifts) + found.by_level
-        shifts += found.shifts
-        if is_step and judged[stop - 1]:
-            at = stop - 1
-            adaptation = _adapted(
+    stretches: list[_Stretch] = []
+    start = 0
+    for at in rule.steps(adaptation.rows, n).tolist():
+        stretches.append(_Stretch(start, at + 1, adaptation))
+        start = at + 1
+        if judged[at]:
+            row = slice(at, at + 1)
+            step = _step(
                 frame,
-                rule,
                 adaptation,
-                _Step(
-                    at_ms=int(timestamps_ms[at]),
-                    place=np.nan_to_num(means[at] - frame.baseline),
-                    deviation=np.nan_to_num(
-                        means[at] - shifts[shift_of[at]] - frame.clusters[cluster[at]]
-                    ),
-                    is_beyond=bool(distance[at] > frame.boundary),
-                    is_settled=bool(settled[at]),
-                ),
+                int(timestamps_ms[at]),
+                means[row],
+                None if widened is None else widened[row],
             )
-    after = replace(adaptation, rows=adaptation.rows + n)
-    moved = np.array(shifts).reshape(-1, means.shape[1])
-    return Placed(distance, cluster, settled, moved, shift_of, after)
+            adaptation = _adapted(frame, rule, adaptation, step)
+    if start < n:
+        stretches.append(_Stretch(start, n, adaptation))
+    found = _found(frame, stretches, means, widened, judged)
+    return Placed(*found, replace(adaptation, rows=adaptation.rows + n))
+
+
+class _Stretch(NamedTuple):
+    """Rows between two steps, and what was known of the machine there."""
+
+    start: int
+    stop: int
+    known: Adaptation
 
 
 class _Found(NamedTuple):
     distance: NDArray[np.float64]
     cluster: NDArray[np.int64]
     settled: NDArray[np.bool_]
-    by_level: NDArray[np.bool_]
-    shifts: tuple[NDArray[np.float64], NDArray[np.float64]]
+    shifts: NDArray[np.float64]
+    shift_of: NDArray[np.int64]
 
 
 class _Step(NamedTuple):
@@ -147,45 +140,89 @@ class _Step(NamedTuple):
     is_settled: bool
 
 
-def _stretches(steps: NDArray[np.int64], n: int) -> Iterator[tuple[int, int, bool]]:
-    """Cut n rows after every step: start, stop, and whether the last row is a step."""
-    start = 0
-    for step in steps.tolist():
-        yield start, step + 1, True
-        start = step + 1
-    if start < n:
-        yield start, n, False
-
-
-def _nearest(
+def _found(
     frame: Frame,
-    adaptation: Adaptation,
+    stretches: Sequence[_Stretch],
     means: NDArray[np.float64],
     widened: NDArray[np.float64] | None,
+    judged: NDArray[np.bool_],
 ) -> _Found:
     """Find the nearest cluster as it has drifted, or the new state where that is nearer."""
-    shift = frame.baseline + adaptation.offset
-    none = np.zeros(len(means), dtype=np.bool_)
-    if not len(means):
-        return _Found(np.empty(0), np.empty(0, dtype=np.int64), none, none, (shift, shift))
-    distance, cluster = frame.metric.nearest(means - shift, widened, frame.clusters)
-    beyond = np.flatnonzero(distance > frame.boundary)
-    if adaptation.level is None or not len(beyond):
-        return _Found(distance, cluster, none, none, (shift, shift))
+    n, d = means.shape
+    # Every stretch has two shifts: of the clusters, and of the cluster that the new state is near.
+    shifts, shift_of = np.empty((2 * len(stretches), d)), np.empty(n, dtype=np.int64)
+    places = np.empty((n, d))
+    for index, (start, stop, known) in enumerate(stretches):
+        shift = frame.baseline + known.offset
+        shifts[2 * index : 2 * index + 2] = shift
+        shift_of[start:stop] = 2 * index
+        np.subtract(means[start:stop], shift, out=places[start:stop])
+    if judged.all() and n:
+        distance, cluster = frame.metric.nearest(places, widened, frame.clusters)
+    else:
+        distance, cluster = np.full(n, np.nan), np.full(n, -1, dtype=np.int64)
+        if judged.any():
+            distance[judged], cluster[judged] = frame.metric.nearest(
+                places[judged], None if widened is None else widened[judged], frame.clusters
+            )
+    found = _Found(distance, cluster, np.zeros(n, dtype=np.bool_), shifts, shift_of)
+    for index, (start, stop, known) in enumerate(stretches):
+        if known.level is not None:
+            beyond = start + np.flatnonzero(distance[start:stop] > frame.boundary)
+            if len(beyond):
+                shifts[2 * index + 1] = _settle(
+                    frame, known.level, beyond=beyond, means=means, widened=widened, found=found
+                )
+    return found
+
+
+def _settle(
+    frame: Frame,
+    level: NDArray[np.float64],
+    *,
+    beyond: NDArray[np.int64],
+    means: NDArray[np.float64],
+    widened: NDArray[np.float64] | None,
+    found: _Found,
+) -> NDArray[np.float64]:
+    """Write into `found` which rows are nearer to the new state; return its cluster's shift."""
     origin = np.zeros((1, means.shape[1]))
-    _, home = frame.metric.nearest(adaptation.level[np.newaxis], None, frame.clusters)
+    home = int(frame.metric.nearest(level[np.newaxis], None, frame.clusters)[1][0])
     to_level, _ = frame.metric.nearest(
-        means[beyond] - frame.baseline - adaptation.level,
+        means[beyond] - frame.baseline - level,
         None if widened is None else widened[beyond],
         origin,
     )
-    by_level = none.copy()
-    by_level[beyond] = to_level < distance[beyond]
-    distance[beyond] = np.minimum(distance[beyond], to_level)
-    cluster[by_level] = home[0]
-    settled = by_level & (distance <= frame.boundary)
-    moved = frame.baseline + adaptation.level - frame.clusters[home[0]]
-    return _Found(distance, cluster, settled, by_level, (shift, moved))
+    is_nearer = to_level < found.distance[beyond]
+    nearer, to_level = beyond[is_nearer], to_level[is_nearer]
+    found.distance[nearer] = to_level
+    found.cluster[nearer] = home
+    found.settled[nearer] = to_level <= frame.boundary
+    found.shift_of[nearer] += 1
+    shift: NDArray[np.float64] = frame.baseline + level - frame.clusters[home]
+    return shift
+
+
+def _step(
+    frame: Frame,
+    known: Adaptation,
+    at_ms: int,
+    mean: NDArray[np.float64],
+    widened: NDArray[np.float64] | None,
+) -> _Step:
+    """Place one row that is a step: its mean, and what it was widened by, of the shape (1, d)."""
+    if known.level is None:
+        moved = mean - (frame.baseline + known.offset)
+        distance, cluster = frame.metric.nearest(moved, widened, frame.clusters)
+        deviation, is_settled = moved[0] - frame.clusters[cluster[0]], False
+    else:
+        found = _found(frame, [_Stretch(0, 1, known)], mean, widened, np.ones(1, dtype=np.bool_))
+        distance, is_settled = found.distance, bool(found.settled[0])
+        deviation = mean[0] - found.shifts[found.shift_of[0]] - frame.clusters[found.cluster[0]]
+    place = mean[0] - frame.baseline
+    if has_missing(mean):
+        place, deviation = np.nan_to_num(place), np.nan_to_num(deviation)
+    return _Step(at_ms, place, deviation, bool(distance[0] > frame.boundary), is_settled)
 
 
 def _adapted(frame: Frame, rule: AdaptationRule, adaptation: Adaptation, step: _Step) -> Adaptation:
@@ -195,7 +232,9 @@ def _adapted(frame: Frame, rule: AdaptationRule, adaptation: Adaptation, step: _
     if not step.is_beyond:
         # Back to what was learnt: the new state is over, and would alarm if it came again.
         offset = _within(frame, adaptation.offset + rule.share * step.deviation)
-        return replace(adaptation.without_proposal(), offset=offset, level=None)
+        if adaptation.proposed is not None:
+            adaptation = adaptation.without_proposal()
+        return replace(adaptation, offset=offset, level=None)
     if not rule.settle_ms:
         return adaptation
     if not _is_stable(frame, adaptation, step.place):

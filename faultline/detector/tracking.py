@@ -88,7 +88,8 @@ def track(
     means
         Shape (n, d): window means; NaN is missing.
     judged
-        Shape (n,), bool: rows with enough to be judged. The first of them is the first level.
+        Shape (n,), bool: rows with enough to be judged. The first of them that has any tracked
+        sensor is the first level; a sensor that comes later gets its level at a step.
     begins_anew
         Shape (n,), bool: rows of a window that begins, or begins anew after a gap. What the level
         was then says nothing any more.
@@ -109,24 +110,41 @@ def track(
     level_of = np.zeros(n, dtype=np.int64)
     is_tracked = rule.speed > 0
     is_step = (rows_before + np.arange(n)) % rule.step_rows == rule.step_rows - 1
-    first = judged & ~np.concatenate(([False], judged[:-1]))
-    for row in np.flatnonzero(begins_anew | (judged & (is_step | first))).tolist():
-        if begins_anew[row]:
-            if not np.isnan(level[is_tracked]).all():
-                level = unknown_levels(rule.speed)
+    can_begin = np.flatnonzero(judged & np.isfinite(means[:, is_tracked]).any(axis=1))
+    turns = np.flatnonzero(begins_anew | (judged & is_step))
+    row = 0
+    while True:
+        if np.isnan(level[is_tracked]).all():
+            row = _next(can_begin, row, n)
+            if row < n:
+                level = _filled(level, means[row])
                 levels.append(level)
                 level_of[row:] = len(levels) - 1
-            continue
-        if np.isnan(level).any():
-            level = np.where(np.isnan(level), means[row], level)
+        row = _next(turns, row, n)
+        if row >= n:
+            return Tracked(np.array(levels), level_of, level)
+        if begins_anew[row]:
+            level = unknown_levels(rule.speed)
             levels.append(level)
             level_of[row:] = len(levels) - 1
-        if is_step[row]:
-            way = np.nan_to_num(means[row] - level)
-            level = level + np.clip(SHARE * way, -rule.speed, rule.speed)
-            levels.append(level)
+        else:
+            now = _filled(level, means[row])
+            level = now + np.clip(SHARE * np.nan_to_num(means[row] - now), -rule.speed, rule.speed)
+            levels += [now, level]
+            level_of[row] = len(levels) - 2
             level_of[row + 1 :] = len(levels) - 1
-    return Tracked(np.array(levels), level_of, level)
+        row += 1
+
+
+def _next(rows: NDArray[np.int64], at_least: int, n: int) -> int:
+    """Find the first of some ascending rows that is not before another; n if there is none."""
+    position = int(np.searchsorted(rows, at_least))
+    return int(rows[position]) if position < len(rows) else n
+
+
+def _filled(level: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Levels, and where one is not known yet the mean of the window at hand."""
+    return np.where(np.isnan(level), mean, level)
 
 
 def ordinary_speed(
