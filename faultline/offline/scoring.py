@@ -37,7 +37,8 @@ class Scored:
     score
         Shape (n,): NaN where there is none.
     alarm
-        Shape (n,), bool: whether an alarm is open at the row.
+        Shape (n,), bool: whether an alarm is open at the row. Not in a lasting state that counts
+        as the new normal: there an open alarm only waits for a person.
     cluster
         Shape (n,): -1 where there is none.
     top_sensor, top_share
@@ -79,6 +80,11 @@ class _Column:
         self.alarm = np.zeros(self.rows, dtype=np.bool_)
         self.cluster = np.full(self.rows, -1, dtype=np.int64)
         self.top_share = np.full(self.rows, np.nan)
+
+    def in_new_normal(self) -> NDArray[np.bool_]:
+        return np.fromiter(
+            (status is Status.NEW_NORMAL for status in self.status), np.bool_, self.rows
+        )
 
     def fill(self, rows: Sequence[int], verdicts: Sequence[Verdict]) -> None:
         for row, verdict in zip(rows, verdicts, strict=True):
@@ -146,7 +152,7 @@ def score_table(
     return Scored(
         status=column.status,
         score=column.score,
-        alarm=column.alarm,
+        alarm=column.alarm & ~column.in_new_normal(),
         cluster=column.cluster,
         top_sensor=column.top_sensor,
         top_share=column.top_share,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,26 @@ def test_a_fault_is_one_alarm_that_opens_and_closes_around_it(
     assert pump.fault_from < rows[0] < pump.fault_from + 60
     assert pump.fault_to < rows[-1] < pump.fault_to + 80
     assert np.diff(rows).max() == 1
+
+
+def test_a_lasting_new_state_no_longer_counts_as_an_alarm_and_the_old_one_ends_it(
+    loaded: Loaded, write_csv: WriteCsv, pump: Any
+) -> None:
+    rule = replace(loaded.model.detector.rule, settle_ms=200_000)
+    model = replace(loaded.model, detector=replace(loaded.model.detector, rule=rule))
+    rows = pump.rows(9, 900)
+    rows[300:700, pump.sensors.index("efficiency")] -= 15.0
+    table = read_table(write_csv("change.csv", rows), Layout(), model.detector.sensors)
+
+    scored = score_table(model, table, "machine", "pump")
+
+    assert scored.alarm[350:500].all()
+    settled = np.flatnonzero([status is Status.NEW_NORMAL for status in scored.status])
+    assert 500 < settled[0] < 580
+    assert not scored.alarm[settled].any()
+    assert len(scored.alarms) == 1
+    assert scored.alarms[0].closed_at_ms is not None
+    assert not scored.alarm[760:].any()
 
 
 @pytest.mark.parametrize("part_rows", [1, 7, 64])
