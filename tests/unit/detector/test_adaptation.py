@@ -154,6 +154,7 @@ def test_a_state_that_keeps_moving_never_settles() -> None:
     for scores in (wandering, to_and_fro):
         assert bad(scores).all()
         assert not scores.settled.any()
+        assert scores.adaptation.level is None
 
 
 def test_no_state_settles_when_that_is_forbidden() -> None:
