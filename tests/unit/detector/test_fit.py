@@ -308,7 +308,7 @@ def test_a_history_with_other_columns_is_refused() -> None:
         fit(("a", "b", "c"), unfit(np.ones((3, 2))))
 
 
-WITHOUT_A_RANGE = {"slow_sensors", "machine_baselines"}
+WITHOUT_A_RANGE = {"slow_sensors", "machine_baselines", "shape"}
 
 
 @pytest.mark.parametrize("name", sorted({f.name for f in fields(FitConfig)} - WITHOUT_A_RANGE))

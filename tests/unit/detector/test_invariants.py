@@ -21,7 +21,7 @@ SENSORS = ("a", "b", "c", "d")
 ROWS = 400
 CASES = [(distance, rows) for distance in ("euclidean", "covariance") for rows in (1, 10)]
 
-few = settings(max_examples=6, deadline=None, phases=[Phase.generate])  # a fit takes its time
+few = settings(max_examples=4, deadline=None, phases=[Phase.generate])  # a fit takes its time
 many = settings(max_examples=60, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
