@@ -67,8 +67,9 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
     - timestamp: as it stands in the input
     - machine_id: only with --machine-column
     - score: empty while there is none (warming up, a late row, a duplicate)
-    - alarm: 1 while an alarm is open, else 0
-    - status: normal, failure, warming_up, insufficient_data, late, duplicate
+    - alarm: 1 while an alarm is open, else 0; also 0 in a new_normal state
+    - status: normal, failure, new_normal (a lasting state after a failure),
+      warming_up, insufficient_data, late, duplicate
     - cluster: the nearest operating regime
     - top_sensor: the one that deviates most
     - top_share: its part of the deviation, 0 to 1

@@ -193,10 +193,14 @@ class _Untouched(NamedTuple):
 
 
 def _score(
-    detector: Detector, timestamps_ms: NDArray[np.int64], values: NDArray[np.float64]
+    detector: Detector,
+    machine_id: str,
+    timestamps_ms: NDArray[np.int64],
+    values: NDArray[np.float64],
 ) -> Scores:
-    """Score rows as the first of a machine."""
-    return detector.score(Window.empty(detector.sensors), timestamps_ms, values)[0]
+    """Score rows as the first that come of a machine."""
+    empty = Window.empty(detector.sensors)
+    return detector.score(empty, timestamps_ms, values, machine_id=machine_id)[0]
 
 
 def _rows(history: MachineHistory, start: int, stop: int) -> MachineHistory:
@@ -242,7 +246,7 @@ def _trials(detector: Detector, rule: AlarmRule, place: _Place) -> Iterator[Tria
     rows = slice(first, place.stop)
     times, healthy = place.stretch.timestamps_ms[rows], place.stretch.values[rows]
     start = place.start - first
-    untouched = _score(detector, times, healthy)
+    untouched = _score(detector, place.stretch.machine_id, times, healthy)
     quiet = ~rule.is_open(untouched.score)
     well = ~_ill(untouched, place.column)
     unit = place.sign * float(detector.spread[place.column])
@@ -253,7 +257,7 @@ def _trials(detector: Detector, rule: AlarmRule, place: _Place) -> Iterator[Tria
             faulty = inject(place.stretch.values, fault, first)
             if np.array_equal(faulty, healthy, equal_nan=True):
                 continue
-            scores = _score(detector, times, faulty)
+            scores = _score(detector, place.stretch.machine_id, times, faulty)
             alarm = _first(_openings(rule.is_open(scores.score)) & quiet, start)
             said = None
             if kind in _HEALTH_COUNTS:
@@ -290,7 +294,7 @@ def _blames(detector: Detector, scores: Scores, row: int, column: int) -> bool:
 
 
 def _untouched(detector: Detector, rule: AlarmRule, history: MachineHistory) -> _Untouched:
-    scores = _score(detector, history.timestamps_ms, history.values)
+    scores = _score(detector, history.machine_id, history.timestamps_ms, history.values)
     is_scored = scores.state == RowState.SCORED
     is_open = rule.is_open(scores.score)
     steps = np.diff(history.timestamps_ms, prepend=history.timestamps_ms[:1])

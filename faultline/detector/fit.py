@@ -111,7 +111,7 @@ class Fit:
     distance_reason
         Which distance it measures by, and why, in one sentence.
     slow_sensors
-        Name to reason: those whose slow changes hardly count.
+        Name to reason: those judged by how they jump and not by where they are.
     used_rows
         Whole windows that were learnt from, of all machines.
     left_out_sensors
