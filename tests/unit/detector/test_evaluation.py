@@ -294,3 +294,28 @@ def test_the_report_is_plain_json(report: InjectionReport) -> None:
     assert document["false_alarms_per_machine_day_is_extrapolated"] is True
     assert len(document["by_strength"]) == 4 * len(STRENGTHS) + 3
     assert {one["strength"] for one in document["by_kind"]} == {None}
+
+
+def test_a_fault_is_scored_against_the_baseline_of_its_machine(make_history: MakeHistory) -> None:
+    moved = np.array([0.0, 40.0, -80.0])
+    machines = [make_history(f"pump-{seed}", seed) for seed in (7, 8, 9)]
+    machines = [
+        replace(
+            machine, values=machine.values + at * np.resize([1.0, -1.0], machine.values.shape[1])
+        )
+        for machine, at in zip(machines, moved, strict=True)
+    ]
+    fitted = fit(
+        [f"s{column}" for column in range(machines[0].values.shape[1])], machines, FitConfig()
+    )
+
+    known = result(measured(fitted, machines), "offset", 8.0)
+    as_new = result(measured(replace_machines(fitted), machines), "offset", 8.0)
+
+    assert known.recall > 0.9 > 0.5 > as_new.recall
+
+
+def replace_machines(fitted: Fit) -> Fit:
+    """The same fit, of machines by other names."""
+    names = tuple(f"other-{name}" for name in fitted.detector.machines)
+    return replace(fitted, detector=replace(fitted.detector, machines=names))
