@@ -75,6 +75,15 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
             "alarms, and faults must be larger to be seen.",
         ),
     ] = None,
+    settle_after: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            show_default="three days, or twice the history",
+            help="How long one lasting state beyond the boundary takes to be the new normal; 0: it "
+            "never is.",
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(metavar="N", help="The same rows and seed give the same model.")
     ] = 0,
@@ -113,7 +122,13 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
     from faultline.offline.training import evaluated, learn, require_free, save  # noqa: PLC0415
 
     slow = offline.names(slow_sensor)
-    config = _config(seed=seed, false_alarm_rate=false_alarm_rate, slow_sensors=slow, shape=shape)
+    config = _config(
+        seed=seed,
+        false_alarm_rate=false_alarm_rate,
+        slow_sensors=slow,
+        shape=shape,
+        settle_after_s=settle_after,
+    )
     checked(lambda text: make_reading("m", 0, {"s": 0.0}, text), machine_type, "--machine-type")
     require_free(model, overwrite)
     layout = Layout(timestamp_column, timestamp_unit.value, machine_column, offline.names(ignore))
@@ -157,7 +172,7 @@ def _config(**settings: Any) -> FitConfig:
     try:
         return FitConfig(**{name: value for name, value in settings.items() if value is not None})
     except ValueError as error:
-        option = str(error).partition(" ")[0].replace("_", "-")
+        option = str(error).partition(" ")[0].removesuffix("_s").replace("_", "-")
         raise typer.BadParameter(str(error), param_hint=f"--{option}") from error
 
 

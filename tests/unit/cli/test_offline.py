@@ -89,6 +89,14 @@ def test_fit_tells_a_machine_the_same_as_json(tmp_path: Path) -> None:
     assert (tmp_path / "m" / "manifest.json").is_file()
 
 
+@pytest.mark.parametrize("seconds", [0, 90])
+def test_fit_is_told_when_a_lasting_state_is_the_new_normal(tmp_path: Path, seconds: int) -> None:
+    train = write_csv(tmp_path / "train.csv", 1)
+    done("fit", "--input", train, "--model", tmp_path / "m", "--settle-after", seconds)
+    manifest = json.loads((tmp_path / "m" / "manifest.json").read_bytes())
+    assert manifest["parameters"]["settle_ms"] == 1_000 * seconds
+
+
 def test_fit_takes_several_files_after_one_option(tmp_path: Path) -> None:
     first, second = write_csv(tmp_path / "a.csv", 1), write_csv(tmp_path / "b.csv", 1, 1_200)
     told = json.loads(done("fit", "--input", first, second, "--model", tmp_path / "m", "--json"))
@@ -204,6 +212,9 @@ def test_what_is_wrong_is_said_in_a_sentence(model: Path, day: Path, tmp_path: P
     assert "holds a model already; --overwrite" in failure("fit", "--input", day, "--model", model)
     assert "false_alarm_rate must lie between 0 and 0.5" in failure(
         "fit", "--input", day, *new, "--false-alarm-rate", 2
+    )
+    assert "settle_after_s must be at least 0" in failure(
+        "fit", "--input", day, *new, "--settle-after", -1
     )
     assert "machine_type" in failure("fit", "--input", day, *new, "--machine-type", "A B")
     assert "send more history" in failure(
