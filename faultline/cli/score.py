@@ -107,6 +107,7 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
 
 def _summary(loaded: Loaded, table: Table, scored: Scored) -> dict[str, Any]:
     has_score = np.isfinite(scored.score)
+    machines, known = sorted(set(scored.machines)), loaded.model.detector.machines
     return {
         "model": {"name": loaded.model.name, "version": loaded.model.version},
         "rows": len(table),
@@ -114,6 +115,8 @@ def _summary(loaded: Loaded, table: Table, scored: Scored) -> dict[str, Any]:
         "above_boundary": int((scored.score[has_score] > 1.0).sum()),
         "in_alarm": int(scored.alarm.sum()),
         "statuses": dict(Counter(status.value for status in scored.status)),
+        "machines": len(machines),
+        "new_machines": [name for name in machines if name not in known] if known else [],
         "missing_sensors": [
             name for name in loaded.model.detector.sensors if name not in table.sensors
         ],
@@ -148,6 +151,18 @@ def _tell(told: dict[str, Any]) -> None:
         f"boundary, {told['in_alarm']:,} in alarm"
         + "".join(f"; {count:,} {status}" for status, count in sorted(others.items()))
     )
+    if told["new_machines"]:
+        typer.echo(
+            "not in the model, scored as machines of which only the type is known: "
+            + ", ".join(told["new_machines"]),
+            err=True,
+        )
+    if told["statuses"].get("duplicate") and told["machines"] == 1:
+        typer.echo(
+            "times come more than once: if the rows are of several machines, name the column with "
+            "--machine-column",
+            err=True,
+        )
     if told["missing_sensors"]:
         typer.echo(
             "not in the file, scored without: " + ", ".join(told["missing_sensors"]), err=True

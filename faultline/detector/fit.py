@@ -314,8 +314,8 @@ def _choose_distance(
     alone = least_offset(plain.boundary, Metric(None), d)
     joint = least_offset(together.boundary, Metric(covariance), d)
     said = (
-        f"at the same rate of false alarms it finds a sensor off by {min(joint, alone):.1f} "
-        f"scales, the other only from {max(joint, alone):.1f}"
+        f"at the same rate of false alarms it finds a sensor off by {min(joint, alone):.3g} "
+        f"scales, the other only from {max(joint, alone):.3g}"
     )
     if joint < alone:
         return _Chosen(together, True, f"covariance: {said}")

@@ -134,11 +134,12 @@ def clusters(learnt: Learnt) -> Block:
             f"cluster {profile.cluster}: {profile.share:.0%} of the windows"
             for profile in fit.profiles
         ]
-    lines += [
-        f"not k={one.k} ({_silhouette(one.silhouette)}): {one.refusal}"
-        for one in fit.candidates
-        if one.refusal is not None
-    ]
+    refused: dict[str, list[str]] = {}
+    for one in fit.candidates:
+        if one.refusal is not None:
+            kind, _, _ = one.refusal.partition(":")
+            refused.setdefault(kind, []).append(f"{one.k} ({_silhouette(one.silhouette)})")
+    lines += [f"not k={', '.join(ks)}: {kind}" for kind, ks in refused.items()]
     content = {
         "k": fit.k,
         "silhouette": learnt.silhouette,

@@ -152,7 +152,8 @@ def no_number(path: Path, line: int, column: str, cell: str) -> InvalidCsv:
     """Say that a cell should hold a number."""
     return InvalidCsv(
         f"{path}: line {line}, column {column!r}: {cell!r} is not a number. "
-        f"Leave a missing value empty; leave the column out with --ignore {column}"
+        "Leave a missing value empty; a column that is no sensor is left out with --ignore when "
+        "learning and when sending"
     )
 
 
