@@ -122,12 +122,15 @@ class AlarmTracker(msgspec.Struct, frozen=True):
         The open alarm.
     published_peak
         The peak score in the last event published for it.
+    settled
+        Whether the machine has been in a lasting new state since: what fails then is news.
     """
 
     recent: tuple[tuple[int, bool], ...] = ()
     good_run: int = 0
     alarm: Alarm | None = None
     published_peak: float = 0.0
+    settled: bool = False
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -145,20 +148,18 @@ def follow(
     """Run the alarm rule over the verdicts of one machine, in order.
 
     Verdicts without a score (warming up, late, ...) neither open nor close an alarm. Nor do those
-    of a lasting new state: an alarm that is open then no longer grows, but stays.
+    of a lasting new state: an alarm that is open then no longer grows, but stays. When the machine
+    fails anew beside that state, the alarm tells of that instead.
 
     Returns
     -------
     tuple
         The tracker after them, and what happened.
     """
-    scored = [
-        verdict
-        for verdict in verdicts
-        if verdict.score is not None and verdict.status is not Status.NEW_NORMAL
-    ]
+    scored = [verdict for verdict in verdicts if verdict.score is not None]
     if tracker.alarm is None and _bad_count(tracker, scored) < policy.open_bad:
-        return _quiet(tracker, scored, policy), []
+        counted = [verdict for verdict in scored if verdict.status is not Status.NEW_NORMAL]
+        return _quiet(tracker, counted, policy), []
     return follow_step_by_step(tracker, source, scored, policy)
 
 
@@ -189,6 +190,10 @@ def follow_step_by_step(
     """Run the rule as it is defined, verdict by verdict. `follow` gives the same, sooner."""
     events: list[AlarmEvent] = []
     for verdict in scored:
+        if verdict.status is Status.NEW_NORMAL:
+            if tracker.alarm is not None and not tracker.settled:
+                tracker = structs.replace(tracker, settled=True, recent=())
+            continue
         bad = verdict.status is Status.FAILURE
         recent = (*tracker.recent, (verdict.timestamp_ms, bad))[-policy.open_window :]
         tracker = structs.replace(
@@ -242,7 +247,9 @@ def _go_on(
         alarm = structs.replace(
             alarm, bad_readings=alarm.bad_readings + 1, updated_at_ms=verdict.timestamp_ms
         )
-    if verdict.score is not None and verdict.score > alarm.peak_score:
+    fails_anew = tracker.settled and sum(bad for _, bad in tracker.recent) >= policy.open_bad
+    worse = verdict.score is not None and verdict.score > alarm.peak_score and not tracker.settled
+    if verdict.score is not None and (fails_anew or worse):
         alarm = structs.replace(
             alarm,
             peak_score=verdict.score,
@@ -259,9 +266,9 @@ def _go_on(
         )
         events.append(_event(AlarmEventKind.CLOSED, closed))
         return AlarmTracker()
-    if alarm.peak_score >= policy.update_growth * tracker.published_peak:
+    if fails_anew or alarm.peak_score >= policy.update_growth * tracker.published_peak:
         events.append(_event(AlarmEventKind.UPDATED, alarm))
-        return structs.replace(tracker, alarm=alarm, published_peak=alarm.peak_score)
+        return structs.replace(tracker, alarm=alarm, published_peak=alarm.peak_score, settled=False)
     return structs.replace(tracker, alarm=alarm)
 
 

@@ -137,7 +137,7 @@ def judge(
     else:
         known = _Machine(machine.machine_id, window, _adaptation(model, adapted))
         verdicts, after = _scored(model.detector, known, times, values, explanation)
-        adapted = Adapted(model.version, after)
+        adapted = Adapted(_identity(model), after)
     if len(on_time) < len(readings):
         verdicts = _with_refused(verdicts, readings, in_order, duplicate)
 
@@ -228,8 +228,13 @@ class _Machine(NamedTuple):
 
 
 def _adaptation(model: Model, adapted: Adapted | None) -> Adaptation | None:
-    """What was learnt with this version; another one has learnt from later rows itself."""
-    return adapted.adaptation if adapted and adapted.version == model.version else None
+    """What was learnt with this version; in the scales of another one it would mean nothing."""
+    return adapted.adaptation if adapted and adapted.version == _identity(model) else None
+
+
+def _identity(model: Model) -> str:
+    """Name and version: versions are counted per model, and a machine may change its type."""
+    return f"{model.name}/{model.version}"
 
 
 def _scored(

@@ -42,7 +42,7 @@ class LateRun(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class Adapted:
-    """What one model version has learnt of the machine while it scored."""
+    """What one model version, by name and number, has learnt of the machine while it scored."""
 
     version: str
     adaptation: Adaptation
@@ -86,7 +86,8 @@ class _AdaptedSnapshot(msgspec.Struct, frozen=True):
     offset: bytes
     level: bytes | None
     proposed: bytes | None
-    proposed_since_ms: int
+    proposed_for_ms: int
+    proposed_last_ms: int
     proposed_steps: int
     tracked: bytes | None
 
@@ -175,7 +176,8 @@ def _packed(adapted: Adapted | None) -> _AdaptedSnapshot | None:
         offset=_bytes(adaptation.offset),
         level=None if adaptation.level is None else _bytes(adaptation.level),
         proposed=None if adaptation.proposed is None else _bytes(adaptation.proposed),
-        proposed_since_ms=adaptation.proposed_since_ms,
+        proposed_for_ms=adaptation.proposed_for_ms,
+        proposed_last_ms=adaptation.proposed_last_ms,
         proposed_steps=adaptation.proposed_steps,
         tracked=None if adaptation.tracked is None else _bytes(adaptation.tracked),
     )
@@ -189,7 +191,8 @@ def _unpacked(snapshot: _AdaptedSnapshot | None) -> Adapted | None:
         offset=_floats(snapshot.offset),
         level=None if snapshot.level is None else _floats(snapshot.level),
         proposed=None if snapshot.proposed is None else _floats(snapshot.proposed),
-        proposed_since_ms=snapshot.proposed_since_ms,
+        proposed_for_ms=snapshot.proposed_for_ms,
+        proposed_last_ms=snapshot.proposed_last_ms,
         proposed_steps=snapshot.proposed_steps,
         tracked=None if snapshot.tracked is None else _floats(snapshot.tracked),
     )

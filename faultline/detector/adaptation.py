@@ -28,8 +28,10 @@ class Adaptation:
         Shape (d,): the lasting state that counts as the new normal; None if there is none.
     proposed
         Shape (d,): mean of a state beyond the boundary that may become it; None if there is none.
-    proposed_since_ms
-        When that state was first seen.
+    proposed_for_ms
+        How long that state has been seen.
+    proposed_last_ms
+        When it was seen last.
     proposed_steps
         How many steps it is the mean of.
     tracked
@@ -40,7 +42,8 @@ class Adaptation:
     offset: NDArray[np.float64]
     level: NDArray[np.float64] | None = None
     proposed: NDArray[np.float64] | None = None
-    proposed_since_ms: int = 0
+    proposed_for_ms: int = 0
+    proposed_last_ms: int = 0
     proposed_steps: int = 0
     tracked: NDArray[np.float64] | None = None
 
@@ -50,19 +53,32 @@ class Adaptation:
         return cls(0, np.zeros(d))
 
     def proposing(self, place: NDArray[np.float64], at_ms: int) -> Adaptation:
-        """Return it with another state proposed, first seen now."""
-        return replace(self, proposed=place, proposed_since_ms=at_ms, proposed_steps=1)
+        """Return it with another state proposed, first seen now; NaN where a sensor is missing."""
+        return replace(
+            self, proposed=place, proposed_for_ms=0, proposed_last_ms=at_ms, proposed_steps=1
+        )
 
-    def proposing_on(self, place: NDArray[np.float64]) -> Adaptation:
-        """Return it with one more step in the mean of the proposed state."""
+    def proposing_on(self, place: NDArray[np.float64], at_ms: int, longest_ms: int) -> Adaptation:
+        """Return it with one more step in the mean of the proposed state.
+
+        Of the time since the last step no more than `longest_ms` counts: what is not seen may have
+        been another state.
+        """
         assert self.proposed is not None
         steps = self.proposed_steps + 1
-        mean = self.proposed + (place - self.proposed) / steps
-        return replace(self, proposed=mean, proposed_steps=steps)
+        mean = self.proposed + np.nan_to_num(place - self.proposed) / steps
+        return replace(
+            self,
+            proposed=np.where(np.isnan(self.proposed), place, mean),
+            proposed_for_ms=self.proposed_for_ms
+            + min(max(0, at_ms - self.proposed_last_ms), longest_ms),
+            proposed_last_ms=at_ms,
+            proposed_steps=steps,
+        )
 
     def without_proposal(self) -> Adaptation:
         """Return it with no state proposed."""
-        return replace(self, proposed=None, proposed_since_ms=0, proposed_steps=0)
+        return replace(self, proposed=None, proposed_for_ms=0, proposed_last_ms=0, proposed_steps=0)
 
 
 @dataclass(frozen=True)

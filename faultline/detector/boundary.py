@@ -24,6 +24,9 @@ LEAST_MARGIN = 0.1
 """And at least this part above their median: five blocks that happen to agree don't prove that
 the next one will."""
 
+LEAST_BOUNDARY = 1e-3
+"""In scales. Held-out rows that repeat to the last digit would put the boundary at nothing."""
+
 LEAST_UNKNOWN_SCORE = 2.0
 """No row is called unlike every cluster below this score."""
 
@@ -151,7 +154,7 @@ def calibrate(
             "values leave too few whole windows; send more history"
         )
     high = np.array([np.quantile(distance[group], 1 - false_alarm_rate) for group in groups])
-    boundary = max(combine(high), np.finfo(np.float64).tiny)
+    boundary = max(combine(high), LEAST_BOUNDARY)
     scores = distance / boundary
     ordinary = [group for group, quantile in zip(groups, high, strict=True) if quantile <= boundary]
     farthest = max((float(scores[group].max()) for group in ordinary), default=0.0)

@@ -25,7 +25,7 @@ from faultline.detector.placing import Frame, Placed, place
 from faultline.detector.preparation import Preparation, Scaling
 from faultline.detector.scores import Contribution, RowState, Scores
 from faultline.detector.shape import segments_of
-from faultline.detector.smoothing import SCALED_LIMIT, widening
+from faultline.detector.smoothing import SCALED_LIMIT, widening, windowed_sums
 from faultline.detector.tracking import Tracked, TrackingRule, track, unknown_levels
 from faultline.detector.window import Window
 
@@ -238,7 +238,13 @@ class Detector:
         if adaptation is None:
             adaptation = Adaptation.start(len(self.centre))
         tracked = self._tracked(adaptation, means, state)
-        places = means if tracked is None else means - tracked.levels[tracked.level_of]
+        places = means
+        if tracked is not None:
+            places = means - tracked.levels[tracked.level_of]
+            # A level that is not known yet makes its sensor missing.
+            too_few = is_scored & (2 * np.isnan(places).sum(axis=1) > places.shape[1])
+            state[too_few] = RowState.INSUFFICIENT
+            is_scored = is_scored & ~too_few
         placed = place(
             frame,
             self.rule,
@@ -256,7 +262,9 @@ class Detector:
             cluster=placed.cluster,
             known=score <= self.unknown_score,
             settled=placed.settled,
-            sensor_fault=self._sensor_fault(frame, health, places, widened, placed),
+            sensor_fault=self._sensor_fault(
+                frame, self._sick(window, values, health), places, widened, placed
+            ),
             health=health,
             means=means,
             counts=counts,
@@ -380,10 +388,13 @@ class Detector:
 
     def _frame(self, machine_id: str | None) -> Frame:
         row = self._row_of_machine.get(machine_id)
+        longest_ms = self.rule.step_rows * self.max_gap_ms
         if row is None:
             nowhere = np.zeros(len(self.centre))
-            return Frame(self._new_metric, self.clusters, nowhere, self.boundary)
-        return Frame(self._own_metric, self.clusters, self.baselines[row], self.boundary)
+            return Frame(self._new_metric, self.clusters, nowhere, self.boundary, longest_ms)
+        return Frame(
+            self._own_metric, self.clusters, self.baselines[row], self.boundary, longest_ms
+        )
 
     def _tracked(
         self, adaptation: Adaptation, means: NDArray[np.float64], state: NDArray[np.int8]
@@ -405,20 +416,37 @@ class Detector:
         well = np.zeros(values.shape, dtype=np.bool_)
         return Health(~np.isfinite(values), well, well, well)
 
+    def _sick(
+        self, window: Window, values: NDArray[np.float64], health: Health
+    ) -> NDArray[np.bool_]:
+        """Which sensors are stuck, or out of range anywhere in the window that a row is judged by.
+
+        Shape (n, d).
+        """
+        if self.limits is None:
+            return health.stuck
+        before = window.values[max(0, len(window) - self.window_rows + 1) :]
+        beyond = (before < self.limits.low) | (before > self.limits.high)
+        if not (beyond.any() or health.out_of_range.any()):
+            return health.stuck
+        lead = np.zeros((self.window_rows - 1 - len(before), values.shape[1]), dtype=np.bool_)
+        every = np.concatenate((lead, beyond, health.out_of_range)).astype(np.float64)
+        return np.asarray(health.stuck | (windowed_sums(every, self.window_rows) > 0))
+
     def _sensor_fault(
         self,
         frame: Frame,
-        health: Health,
+        is_sick: NDArray[np.bool_],
         means: NDArray[np.float64],
         widened: NDArray[np.float64] | None,
         placed: Placed,
     ) -> NDArray[np.bool_]:
-        """Which rows would be ordinary but for the sensors that are stuck or out of range."""
+        """Which rows would be ordinary but for the sensors that are sick, shape (n, d)."""
         blamed = np.zeros(len(means), dtype=np.bool_)
         rows = np.flatnonzero(placed.distance > frame.boundary)
         if not len(rows):
             return blamed
-        sick = np.repeat(health.stuck[rows] | health.out_of_range[rows], self._segments, axis=1)
+        sick = np.repeat(is_sick[rows], self._segments, axis=1)
         can_be = sick.any(axis=1) & (~np.isnan(means[rows]) & ~sick).any(axis=1)
         rows, sick = rows[can_be], sick[can_be]
         if len(rows):

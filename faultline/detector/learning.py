@@ -16,6 +16,9 @@ from faultline.detector.clusters import ClusterSettings, cluster
 from faultline.detector.distance import nearest_cluster
 
 _REFINEMENTS = 2
+_LEAST_VARIANCE = 1e-6
+"""In squared scales. Sensors of which one is given by the others would leave no room at all."""
+
 _OUTLYING = 5.0
 """A deviation counts for the covariance up to so many scales: a wild row must not make one."""
 
@@ -156,4 +159,4 @@ def _covariance(
     with threadpool_limits(limits=1):
         shrunk, _ = ledoit_wolf(drawn_in, assume_centered=True)
     covariance: NDArray[np.float64] = shrunk / np.outer(widening, widening)
-    return covariance + np.diag(1 - 1 / np.square(widening))
+    return covariance + np.diag(1 - 1 / np.square(widening) + _LEAST_VARIANCE)

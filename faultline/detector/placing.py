@@ -34,12 +34,15 @@ class Frame:
         Shape (d,), scaled: how far the machine is from its type.
     boundary
         The distance that scores 1.0.
+    longest_step_ms
+        A step that took longer was a silence, which shows no state.
     """
 
     metric: Metric
     clusters: NDArray[np.float64]
     baseline: NDArray[np.float64]
     boundary: float
+    longest_step_ms: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,14 +224,14 @@ def _step(
         deviation = mean[0] - found.shifts[found.shift_of[0]] - frame.clusters[found.cluster[0]]
     place = mean[0] - frame.baseline
     if has_missing(mean):
-        place, deviation = np.nan_to_num(place), np.nan_to_num(deviation)
+        deviation = np.nan_to_num(deviation)
     return _Step(at_ms, place, deviation, bool(distance[0] > frame.boundary), is_settled)
 
 
 def _adapted(frame: Frame, rule: AdaptationRule, adaptation: Adaptation, step: _Step) -> Adaptation:
     if step.is_settled:
-        assert adaptation.level is not None
-        return replace(adaptation, level=adaptation.level + rule.share * step.deviation)
+        # The new state is not followed as it drifts: there has been no history of it.
+        return adaptation
     if not step.is_beyond:
         # Back to what was learnt: the new state is over, and would alarm if it came again.
         offset = _within(frame, adaptation.offset + rule.share * step.deviation)
@@ -239,10 +242,19 @@ def _adapted(frame: Frame, rule: AdaptationRule, adaptation: Adaptation, step: _
         return adaptation
     if not _is_stable(frame, adaptation, step.place):
         return adaptation.proposing(step.place, step.at_ms)
-    adaptation = adaptation.proposing_on(step.place)
-    if step.at_ms - adaptation.proposed_since_ms < rule.settle_ms:
+    adaptation = adaptation.proposing_on(step.place, step.at_ms, frame.longest_step_ms)
+    if adaptation.proposed_for_ms < rule.settle_ms:
         return adaptation
-    return replace(adaptation.without_proposal(), level=adaptation.proposed)
+    return replace(adaptation.without_proposal(), level=_level(frame, adaptation))
+
+
+def _level(frame: Frame, adaptation: Adaptation) -> NDArray[np.float64]:
+    """Place of the proposed state; where a sensor was never there, that of its nearest cluster."""
+    assert adaptation.proposed is not None
+    moved = (adaptation.proposed - adaptation.offset)[np.newaxis]
+    _, nearest = frame.metric.nearest(moved, None, frame.clusters)
+    expected = adaptation.offset + frame.clusters[nearest[0]]
+    return np.where(np.isnan(adaptation.proposed), expected, adaptation.proposed)
 
 
 def _within(frame: Frame, offset: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -258,5 +270,7 @@ def _is_stable(frame: Frame, adaptation: Adaptation, place: NDArray[np.float64])
     if adaptation.proposed is None:
         return False
     step = (place - adaptation.proposed)[np.newaxis]
+    if np.isnan(step).all():
+        return False
     distance = frame.metric.nearest(step, None, np.zeros((1, len(place))))[0]
     return bool(distance[0] <= frame.boundary)

@@ -40,6 +40,8 @@ class Scaling:
 
     def apply(self, rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
         """Scale rows (n, d); also say whether for certain nothing of them is missing."""
+        if not rows.size:
+            return rows.copy(), True
         low, high = self._inner
         with np.errstate(over="ignore", invalid="ignore"):
             units = rows - self.centre

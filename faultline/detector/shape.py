@@ -76,4 +76,4 @@ def shapes(
         level = windowed_sums(filled, length)[own] / np.maximum(known, 1.0)
         form = (level - mean) / deviation
         features[:, :, index] = np.where(enough & (known > 0), form, np.nan)
-    return features.reshape(n, -1), np.repeat(counts, segments, axis=1)
+    return features.reshape(n, rows.shape[1] * segments), np.repeat(counts, segments, axis=1)

@@ -116,7 +116,18 @@ def test_a_lasting_new_state_opens_no_alarm() -> None:
 def test_a_lasting_new_state_neither_grows_nor_closes_the_alarm_that_is_open() -> None:
     tracker, _ = _follow([2.0, 2.0, 2.0])
     later, events = follow(tracker, SOURCE, [_settled(at) for at in range(3, 30)], POLICY)
-    assert (later, events) == (tracker, [])
+    assert (later.alarm, events) == (tracker.alarm, [])
+
+
+def test_an_alarm_tells_of_what_fails_anew_beside_a_lasting_new_state() -> None:
+    tracker, _ = _follow([9.0, 9.0, 9.0])
+    tracker, _ = follow(tracker, SOURCE, [_settled(at) for at in range(3, 30)], POLICY)
+    anew = [_verdict(at, 2.0) for at in range(30, 36)]
+    tracker, events = follow(tracker, SOURCE, anew, POLICY)
+    assert _kinds(events) == [AlarmEventKind.UPDATED]
+    assert events[0].alarm.updated_at_ms == 32
+    assert (events[0].alarm.peak_score, events[0].alarm.peak_at_ms) == (2.0, 32)
+    assert events[0].alarm.top_sensors[0].sensor == "sensor-2.0"
 
 
 def test_an_alarm_closes_after_a_lasting_new_state_once_the_machine_is_well() -> None:

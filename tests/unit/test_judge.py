@@ -400,3 +400,25 @@ def test_one_by_one_gives_the_same_alarms_as_all_at_once() -> None:
         AlarmEventKind.CLOSED,
     ]
     assert single == whole
+
+
+def test_what_one_type_has_taught_of_a_machine_is_not_used_for_another() -> None:
+    rule = AdaptationRule(step_rows=1, follow_rows=10, settle_ms=0)
+    model = next(model for model in MODELS if model is not None)
+    pump = replace(model, name="pump", detector=replace(model.detector, rule=rule))
+    valve = replace(pump, name="valve")
+    sensors = pump.detector.sensors
+    readings = [
+        make_reading("m", 1_000 * row, dict.fromkeys(sensors, 0.1), "pump") for row in range(20)
+    ]
+    later = [
+        make_reading("m", 1_000 * row, dict.fromkeys(sensors, 0.1), "valve")
+        for row in range(20, 25)
+    ]
+
+    first = judge(pump, None, readings, POLICY)
+    second = judge(valve, first.state, later, POLICY)
+
+    assert first.state.adapted is not None
+    assert second.state.adapted is not None
+    assert second.state.adapted.adaptation.rows == len(later)

@@ -43,7 +43,8 @@ def test_what_was_learnt_of_a_machine_keeps_every_bit() -> None:
         offset=np.array([0.1, -0.0, 5e-324]),
         level=np.array([1 / 3, 1e100, -7.0]),
         proposed=np.array([1e-9, 2.0, 3.0]),
-        proposed_since_ms=1_795_248_000_001,
+        proposed_for_ms=61_000,
+        proposed_last_ms=1_795_248_000_001,
         proposed_steps=3,
         tracked=np.array([np.nan, 0.1, -0.0]),
     )

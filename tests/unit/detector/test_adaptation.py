@@ -9,14 +9,16 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
-from faultline.detector import Detector, Scores, Window
+from faultline.detector import Detector, MachineHistory, Scores, Window
 from faultline.detector.adaptation import (
     NO_ADAPTATION,
     Adaptation,
     AdaptationRule,
     step_rows_for,
 )
+from faultline.detector.fit import FitConfig, fit
 
+WINDOWED = FitConfig(window_rows=20)
 Rows = NDArray[np.float64]
 SENSORS = ("a", "b")
 BOUNDARY = 4.0
@@ -194,12 +196,54 @@ def test_a_return_before_it_settled_begins_the_time_anew() -> None:
     assert not scores.settled.any()
 
 
-def test_drift_of_the_new_state_is_followed() -> None:
-    drifting = np.linspace(3.0, 4.3, 13 * FOLLOW_ROWS)
+def test_what_drifts_away_from_the_new_state_is_found() -> None:
+    drifting = np.linspace(3.0, 6.0, 60 * FOLLOW_ROWS)
 
     scores = score(detector(), at(3.0, 100), at(drifting))
 
-    assert scores.settled[100:].all()
+    assert scores.settled[100 : 100 + 19 * FOLLOW_ROWS].all()
+    assert bad(scores)[100 + 20 * FOLLOW_ROWS : 100 + 21 * FOLLOW_ROWS].any()
+
+
+def test_a_silence_does_not_count_as_a_stable_time() -> None:
+    judge = detector(max_gap_ms=2 * STEP_MS)
+    times = STEP_MS * np.arange(60, dtype=np.int64)
+    times[30:] += 100 * SETTLE_MS
+
+    scores, _ = judge.score(Window.empty(SENSORS), times, at(3.0, 60))
+
+    assert not scores.settled.any()
+
+
+def test_a_sensor_that_is_missing_now_and_then_does_not_keep_a_state_from_settling() -> None:
+    values = at(3.0, 200)
+    values[::5, 1] = np.nan
+    values[4::10, 1] = np.nan
+
+    assert score(detector(), values).settled[-50:].all()
+
+
+def test_an_alarm_does_not_blame_the_machine_for_a_value_that_is_still_in_its_window() -> None:
+    history = np.random.default_rng(0).normal(size=(2_000, 2))
+    found = fit(SENSORS, [MachineHistory("m", STEP_MS * np.arange(2_000), history)], WINDOWED)
+    later = np.random.default_rng(1).normal(size=(200, 2))
+    later[100, 0] = 1e6
+
+    scores = score(found.detector, later)
+
+    assert bad(scores)[100:120].all()
+    assert scores.sensor_fault[100:120].all()
+    assert not bad(scores)[120:].any()
+
+
+def test_rows_that_repeat_to_the_last_digit_leave_a_boundary_that_scores_are_finite_by() -> None:
+    values = np.column_stack([np.arange(2_000) % 10, np.arange(2_000) % 5]).astype(np.float64)
+    found = fit(SENSORS, [MachineHistory("m", STEP_MS * np.arange(2_000), values)], FitConfig())
+
+    scores = score(found.detector, values[:100], values[:100] + 1e3)
+
+    assert np.isfinite(scores.score[20:]).all()
+    assert scores.score[20:].max() < 1e15
 
 
 def test_a_row_of_the_new_state_is_explained_from_there() -> None:

@@ -76,6 +76,12 @@ def test_rows_one_by_one_have_the_same_scores(detector: Detector) -> None:
     np.testing.assert_array_equal(single, whole.score)
 
 
+def test_no_rows_have_no_scores(detector: Detector) -> None:
+    nothing = np.empty((0, 2))
+    scores, window = detector.score(Window.empty(detector.sensors), _times(0), nothing)
+    assert (len(scores.score), len(window)) == (0, 0)
+
+
 def test_it_survives_being_stored(detector: Detector) -> None:
     again = Detector.from_parts(detector.parameters(), detector.to_arrays())
     values = _pulses(seed=3)
