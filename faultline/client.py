@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -53,22 +53,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in _FINAL
 
 
-class TrainerClient:
-    """Speaks to one trainer; a context manager.
+class _ServiceClient:
+    """One service: requests to it, and its refusals as errors; a context manager."""
 
-    Every method raises `Unavailable` when it does not answer, and for a refusal the error that its
-    status stands for, with the trainer's own explanation.
-
-    Parameters
-    ----------
-    url
-        Base URL, such as ``http://127.0.0.1:8002``.
-    transport
-        Another way to carry the requests; None for the network.
-    """
+    _name: ClassVar[str]
 
     def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
-        self._service = _Service("trainer", url, transport)
+        self._url = url.rstrip("/")
+        self._client = httpx.Client(
+            base_url=self._url, timeout=_TIMEOUT_S, transport=transport, trust_env=False
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +77,67 @@ class TrainerClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._service.close()
+        self._client.close()
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        kind: type[_Answer],
+        *,
+        body: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> _Answer:
+        """Return what the answer's body says; raise what its status stands for."""
+        try:
+            response = self._client.request(method, path, json=body, params=params)
+        except httpx.TransportError as error:
+            why = str(error) or type(error).__name__
+            raise Unavailable(
+                f"the {self._name} at {self._url} does not answer ({why}); "
+                f"see whether it runs (faultline status), or name another with --{self._name}"
+            ) from error
+        if response.is_success:
+            try:
+                return msgspec.json.decode(response.content, type=kind)
+            except msgspec.DecodeError as error:
+                raise FaultlineError(
+                    f"what answers at {self._url} is no {self._name} of this version ({error}); "
+                    f"name the right one with --{self._name}"
+                ) from error
+        refusal = _ERRORS.get(response.status_code, FaultlineError)
+        raise refusal(
+            f"the {self._name} refuses ({response.status_code}): {_explanation(response)}"
+        )
+
+
+def _explanation(response: httpx.Response) -> str:
+    """The problem's detail in one line, or what there is instead."""
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict):
+        return " ".join(response.text.split())[:300] or response.reason_phrase
+    told = str(problem.get("detail") or problem.get("title") or response.reason_phrase)
+    return " ".join(told.split())
+
+
+class TrainerClient(_ServiceClient):
+    """Speaks to one trainer; a context manager.
+
+    Every method raises `Unavailable` when it does not answer, and for a refusal the error that its
+    status stands for, with the trainer's own explanation.
+
+    Parameters
+    ----------
+    url
+        Base URL, such as ``http://127.0.0.1:8002``.
+    transport
+        Another way to carry the requests; None for the network.
+    """
+
+    _name = "trainer"
 
     def train(
         self,
@@ -205,25 +259,13 @@ class TrainerClient:
         """Move a version to a stage; returns what the trainer says it did."""
         path = f"{_MODELS}/{quote(name, safe='')}/versions/{quote(version, safe='')}/promote"
         body = {"stage": stage, "reason": reason, "force": force, "requested_by": requested_by}
-        return self._service.ask("POST", path, dict[str, Any], body=body)
+        return self._ask("POST", path, dict[str, Any], body=body)
 
     def _job(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Job:
-        return self._service.ask(method, path, Job, body=body)
+        return self._ask(method, path, Job, body=body)
 
 
-def _explanation(response: httpx.Response) -> str:
-    """The problem's detail in one line, or what there is instead."""
-    try:
-        problem = response.json()
-    except ValueError:
-        problem = None
-    if not isinstance(problem, dict):
-        return " ".join(response.text.split())[:300] or response.reason_phrase
-    told = str(problem.get("detail") or problem.get("title") or response.reason_phrase)
-    return " ".join(told.split())
-
-
-class PredictorClient:
+class PredictorClient(_ServiceClient):
     """Speaks to one predictor; a context manager.
 
     Every method raises `Unavailable` when it does not answer.
@@ -236,27 +278,11 @@ class PredictorClient:
         Another way to carry the requests; None for the network.
     """
 
-    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
-        self._service = _Service("predictor", url, transport)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._service.close()
+    _name = "predictor"
 
     def live_version(self, machine_type: str) -> str | None:
         """The version that judges a machine type at this moment; None when there is none."""
-        models = self._service.ask("GET", "/api/v1/model", _Models).models
+        models = self._ask("GET", "/api/v1/model", _Models).models
         return next((one.version for one in models if one.machine_type == machine_type), None)
 
 
@@ -267,49 +293,3 @@ class _LiveModel(msgspec.Struct, frozen=True):
 
 class _Models(msgspec.Struct, frozen=True):
     models: list[_LiveModel]
-
-
-class _Service:
-    """One service: requests to it, and its refusals as errors."""
-
-    def __init__(self, name: str, url: str, transport: httpx.BaseTransport | None) -> None:
-        self._name = name
-        self._url = url.rstrip("/")
-        self._client = httpx.Client(
-            base_url=self._url, timeout=_TIMEOUT_S, transport=transport, trust_env=False
-        )
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        kind: type[_Answer],
-        *,
-        body: Mapping[str, Any] | None = None,
-        params: Mapping[str, str] | None = None,
-    ) -> _Answer:
-        """Return what the answer's body says; raise what its status stands for."""
-        try:
-            response = self._client.request(method, path, json=body, params=params)
-        except httpx.TransportError as error:
-            why = str(error) or type(error).__name__
-            raise Unavailable(
-                f"the {self._name} at {self._url} does not answer ({why}); "
-                f"see whether it runs (faultline status), or name another with --{self._name}"
-            ) from error
-        if response.is_success:
-            try:
-                return msgspec.json.decode(response.content, type=kind)
-            except msgspec.DecodeError as error:
-                raise FaultlineError(
-                    f"what answers at {self._url} is no {self._name} of this version ({error}); "
-                    f"name the right one with --{self._name}"
-                ) from error
-        refusal = _ERRORS.get(response.status_code, FaultlineError)
-        raise refusal(
-            f"the {self._name} refuses ({response.status_code}): {_explanation(response)}"
-        )
