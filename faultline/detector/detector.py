@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from faultline.detector import storing
 from faultline.detector.adaptation import NO_ADAPTATION, Adaptation, AdaptationRule
+from faultline.detector.blame import ordinary_without, sick_sensors
 from faultline.detector.covariance import Metric
 from faultline.detector.explanation import by_sensor, contributions
 from faultline.detector.health import REACH_ROWS, Health, HealthLimits, check_health
@@ -25,7 +26,7 @@ from faultline.detector.placing import Frame, Placed, place
 from faultline.detector.preparation import Preparation, Scaling
 from faultline.detector.scores import Contribution, RowState, Scores
 from faultline.detector.shape import segments_of
-from faultline.detector.smoothing import SCALED_LIMIT, widening, windowed_sums
+from faultline.detector.smoothing import SCALED_LIMIT, widening
 from faultline.detector.tracking import Tracked, TrackingRule, track, unknown_levels
 from faultline.detector.window import Window
 
@@ -263,7 +264,7 @@ class Detector:
             known=score <= self.unknown_score,
             settled=placed.settled,
             sensor_fault=self._sensor_fault(
-                frame, self._sick(window, values, health), places, widened, placed
+                window, health, frame, placed, means=places, widened=widened
             ),
             health=health,
             means=means,
@@ -416,47 +417,25 @@ class Detector:
         well = np.zeros(values.shape, dtype=np.bool_)
         return Health(~np.isfinite(values), well, well, well)
 
-    def _sick(
-        self, window: Window, values: NDArray[np.float64], health: Health
-    ) -> NDArray[np.bool_]:
-        """Which sensors are stuck, or out of range anywhere in the window that a row is judged by.
-
-        Shape (n, d).
-        """
-        if self.limits is None:
-            return health.stuck
-        before = window.values[max(0, len(window) - self.window_rows + 1) :]
-        beyond = (before < self.limits.low) | (before > self.limits.high)
-        if not (beyond.any() or health.out_of_range.any()):
-            return health.stuck
-        lead = np.zeros((self.window_rows - 1 - len(before), values.shape[1]), dtype=np.bool_)
-        every = np.concatenate((lead, beyond, health.out_of_range)).astype(np.float64)
-        return np.asarray(health.stuck | (windowed_sums(every, self.window_rows) > 0))
-
     def _sensor_fault(
         self,
+        window: Window,
+        health: Health,
         frame: Frame,
-        is_sick: NDArray[np.bool_],
+        placed: Placed,
+        *,
         means: NDArray[np.float64],
         widened: NDArray[np.float64] | None,
-        placed: Placed,
     ) -> NDArray[np.bool_]:
-        """Which rows would be ordinary but for the sensors that are sick, shape (n, d)."""
+        """Which rows are beyond the boundary only because of sensors that are sick."""
         blamed = np.zeros(len(means), dtype=np.bool_)
-        rows = np.flatnonzero(placed.distance > frame.boundary)
-        if not len(rows):
-            return blamed
-        sick = np.repeat(is_sick[rows], self._segments, axis=1)
-        can_be = sick.any(axis=1) & (~np.isnan(means[rows]) & ~sick).any(axis=1)
-        rows, sick = rows[can_be], sick[can_be]
-        if len(rows):
-            rest = np.where(sick, np.nan, means[rows])
-            distance, _ = frame.metric.nearest(
-                rest - placed.shifts[placed.shift_of[rows]],
-                None if widened is None else widened[rows],
-                frame.clusters,
+        beyond = np.flatnonzero(placed.distance > frame.boundary)
+        if len(beyond) and self.limits is not None:
+            sick = sick_sensors(health, self.limits, window.values, self.window_rows)[beyond]
+            sick = np.repeat(sick, self._segments, axis=1)
+            blamed[ordinary_without(frame, placed, beyond, sick, means=means, widened=widened)] = (
+                True
             )
-            blamed[rows] = distance <= frame.boundary
         return blamed
 
     def _widening(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
