@@ -6,7 +6,8 @@ Knows no boundary and no time, nor how the covariance was estimated.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,11 @@ from faultline.detector.distance import (
     nearest_complete,
     rows_at_once,
 )
+from faultline.detector.inverses import Inverses
 
 _BLOCK_ROWS = 64
 """Products are taken in blocks of so many rows, filled up with zeros: a matrix product of another
 shape may add in another order, and a score must have the same bits however a stream is cut."""
-
-_MAX_PATTERNS = 64
-"""So many patterns of missing sensors are kept with their inverse."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +52,11 @@ class Metric:
     """
 
     covariance: NDArray[np.float64] | None
-    _known: dict[bytes, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(
-        default_factory=dict, init=False, repr=False
-    )
 
     def __post_init__(self) -> None:
         if self.covariance is not None:
             try:
-                self._inverse(np.ones(len(self.covariance), dtype=np.bool_))
+                _ = self._inverses
             except np.linalg.LinAlgError:
                 raise ValueError("the covariance is not positive definite") from None
 
@@ -113,7 +109,7 @@ class Metric:
         others = np.flatnonzero(~complete)
         for own, present in _patterns(~missing[others]):
             cells = np.ix_(others[own], present)
-            root, _ = self._inverse(present)
+            root = self._inverses.of(present).root
             squares = np.empty((len(own), len(clusters)))
             for index, centre in enumerate(clusters[:, present]):
                 deviation = rows[cells] - centre
@@ -162,7 +158,7 @@ class Metric:
         squares, unexplained = np.zeros_like(filled), np.zeros_like(filled)
         tolerance = np.ones_like(filled)
         for own, present in _patterns(~missing):
-            _, precision = self._inverse(present)
+            precision = self._inverses.of(present).precision
             diagonal = np.diag(precision)
             weighted = _product(filled[np.ix_(own, present)], precision)
             cells = np.ix_(own, present)
@@ -176,7 +172,7 @@ class Metric:
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Distance to the nearest cluster where nothing is missing: Euclidean after a product."""
         n, d = rows.shape
-        root, _ = self._inverse(np.ones(d, dtype=np.bool_))
+        root = self._inverses.whole.root
         clusters = clusters @ root
         step = rows_at_once(d)
         if n <= step:
@@ -187,21 +183,10 @@ class Metric:
             distance[part], nearest[part] = nearest_complete(_product(rows[part], root), clusters)
         return distance, nearest
 
-    def _inverse(
-        self, present: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Root and inverse of the covariance of some sensors: ``root @ root.T == inverse``."""
-        key = present.tobytes()
-        found = self._known.get(key)
-        if found is None:
-            assert self.covariance is not None
-            lower = np.linalg.cholesky(self.covariance[np.ix_(present, present)])
-            inverse = np.linalg.inv(lower)
-            found = np.ascontiguousarray(inverse.T), inverse.T @ inverse
-            if len(self._known) >= _MAX_PATTERNS:
-                self._known.clear()
-            self._known[key] = found
-        return found
+    @cached_property
+    def _inverses(self) -> Inverses:
+        assert self.covariance is not None
+        return Inverses(self.covariance)
 
 
 def _product(rows: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
