@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from faultline.alarms import AlarmTracker
 from faultline.detector import Adaptation, Window
+from faultline.detector.new_normal import NewNormal, Proposal
 
-SNAPSHOT_SCHEMA = 1
+SNAPSHOT_SCHEMA = 2
 MAX_SNAPSHOT_BYTES = 900_000
 """A snapshot is one message, and a broker takes a million bytes unless told otherwise."""
 _COMPRESS_ABOVE_BYTES = 200_000
@@ -78,17 +79,27 @@ class MachineState:
         return max(self.late.given_up_ms, int(times[-1]) if len(times) else -1)
 
 
+class _NewNormalSnapshot(msgspec.Struct, frozen=True):
+    places: bytes
+    ordinary: tuple[bool, ...]
+
+
+class _ProposalSnapshot(msgspec.Struct, frozen=True):
+    places: bytes
+    steps: tuple[int, ...]
+    ordinary: tuple[bool, ...]
+    for_ms: int
+    last_ms: int
+
+
 class _AdaptedSnapshot(msgspec.Struct, frozen=True):
     """An adaptation as it is kept; positions as float64, one after another."""
 
     version: str
     rows: int
     offset: bytes
-    level: bytes | None
-    proposed: bytes | None
-    proposed_for_ms: int
-    proposed_last_ms: int
-    proposed_steps: int
+    new_normal: _NewNormalSnapshot | None
+    proposed: _ProposalSnapshot | None
     tracked: bytes | None
 
 
@@ -170,15 +181,23 @@ def _packed(adapted: Adapted | None) -> _AdaptedSnapshot | None:
     if adapted is None:
         return None
     adaptation = adapted.adaptation
+    new_normal, proposed = adaptation.new_normal, adaptation.proposed
     return _AdaptedSnapshot(
         version=adapted.version,
         rows=adaptation.rows,
         offset=_bytes(adaptation.offset),
-        level=None if adaptation.level is None else _bytes(adaptation.level),
-        proposed=None if adaptation.proposed is None else _bytes(adaptation.proposed),
-        proposed_for_ms=adaptation.proposed_for_ms,
-        proposed_last_ms=adaptation.proposed_last_ms,
-        proposed_steps=adaptation.proposed_steps,
+        new_normal=None
+        if new_normal is None
+        else _NewNormalSnapshot(_bytes(new_normal.places), tuple(new_normal.ordinary.tolist())),
+        proposed=None
+        if proposed is None
+        else _ProposalSnapshot(
+            places=_bytes(proposed.places),
+            steps=tuple(proposed.steps.tolist()),
+            ordinary=tuple(proposed.ordinary.tolist()),
+            for_ms=proposed.for_ms,
+            last_ms=proposed.last_ms,
+        ),
         tracked=None if adaptation.tracked is None else _bytes(adaptation.tracked),
     )
 
@@ -186,14 +205,24 @@ def _packed(adapted: Adapted | None) -> _AdaptedSnapshot | None:
 def _unpacked(snapshot: _AdaptedSnapshot | None) -> Adapted | None:
     if snapshot is None:
         return None
+    new_normal, proposed = snapshot.new_normal, snapshot.proposed
     adaptation = Adaptation(
         rows=snapshot.rows,
         offset=_floats(snapshot.offset),
-        level=None if snapshot.level is None else _floats(snapshot.level),
-        proposed=None if snapshot.proposed is None else _floats(snapshot.proposed),
-        proposed_for_ms=snapshot.proposed_for_ms,
-        proposed_last_ms=snapshot.proposed_last_ms,
-        proposed_steps=snapshot.proposed_steps,
+        new_normal=None
+        if new_normal is None
+        else NewNormal(
+            _places(new_normal.places, len(new_normal.ordinary)), _flags(new_normal.ordinary)
+        ),
+        proposed=None
+        if proposed is None
+        else Proposal(
+            places=_places(proposed.places, len(proposed.ordinary)),
+            steps=np.array(proposed.steps, dtype=np.int64),
+            ordinary=_flags(proposed.ordinary),
+            for_ms=proposed.for_ms,
+            last_ms=proposed.last_ms,
+        ),
         tracked=None if snapshot.tracked is None else _floats(snapshot.tracked),
     )
     return Adapted(snapshot.version, adaptation)
@@ -205,3 +234,11 @@ def _bytes(numbers: NDArray[np.float64]) -> bytes:
 
 def _floats(content: bytes) -> NDArray[np.float64]:
     return np.frombuffer(content, dtype="<f8").astype(np.float64)
+
+
+def _places(content: bytes, k: int) -> NDArray[np.float64]:
+    return _floats(content).reshape(k, -1)
+
+
+def _flags(flags: tuple[bool, ...]) -> NDArray[np.bool_]:
+    return np.array(flags, dtype=np.bool_)

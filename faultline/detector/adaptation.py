@@ -6,10 +6,12 @@ depend on how the stream is cut. NumPy only; knows no distances and no boundary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from faultline.detector.new_normal import NewNormal, Proposal
 
 _STEPS_PER_HISTORY = 50
 
@@ -24,61 +26,24 @@ class Adaptation:
         Rows seen so far.
     offset
         Shape (d,): how far ordinary running has drifted from the clusters.
-    level
-        Shape (d,): the lasting state that counts as the new normal; None if there is none.
+    new_normal
+        Lasting states that count as normal; None if there are none.
     proposed
-        Shape (d,): mean of a state beyond the boundary that may become it; None if there is none.
-    proposed_for_ms
-        How long that state has been seen.
-    proposed_last_ms
-        When it was seen last.
-    proposed_steps
-        How many steps it is the mean of.
+        States beyond the boundary that may become so; None if there are none.
     tracked
         Shape (d,): levels of the slow sensors; None before the first row. See `tracking`.
     """
 
     rows: int
     offset: NDArray[np.float64]
-    level: NDArray[np.float64] | None = None
-    proposed: NDArray[np.float64] | None = None
-    proposed_for_ms: int = 0
-    proposed_last_ms: int = 0
-    proposed_steps: int = 0
+    new_normal: NewNormal | None = None
+    proposed: Proposal | None = None
     tracked: NDArray[np.float64] | None = None
 
     @classmethod
     def start(cls, d: int) -> Adaptation:
         """Begin with a machine of d sensors that has not moved."""
         return cls(0, np.zeros(d))
-
-    def proposing(self, place: NDArray[np.float64], at_ms: int) -> Adaptation:
-        """Return it with another state proposed, first seen now; NaN where a sensor is missing."""
-        return replace(
-            self, proposed=place, proposed_for_ms=0, proposed_last_ms=at_ms, proposed_steps=1
-        )
-
-    def proposing_on(self, place: NDArray[np.float64], at_ms: int, longest_ms: int) -> Adaptation:
-        """Return it with one more step in the mean of the proposed state.
-
-        Of the time since the last step no more than `longest_ms` counts: what is not seen may have
-        been another state.
-        """
-        assert self.proposed is not None
-        steps = self.proposed_steps + 1
-        mean = self.proposed + np.nan_to_num(place - self.proposed) / steps
-        return replace(
-            self,
-            proposed=np.where(np.isnan(self.proposed), place, mean),
-            proposed_for_ms=self.proposed_for_ms
-            + min(max(0, at_ms - self.proposed_last_ms), longest_ms),
-            proposed_last_ms=at_ms,
-            proposed_steps=steps,
-        )
-
-    def without_proposal(self) -> Adaptation:
-        """Return it with no state proposed."""
-        return replace(self, proposed=None, proposed_for_ms=0, proposed_last_ms=0, proposed_steps=0)
 
 
 @dataclass(frozen=True)

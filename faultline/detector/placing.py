@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from faultline.detector.adaptation import Adaptation, AdaptationRule
 from faultline.detector.covariance import Metric
 from faultline.detector.distance import has_missing
+from faultline.detector.new_normal import NewNormal, Proposal
 
 FOLLOWED_SHARE = 0.5
 """Drift is followed no further than this part of the boundary: what goes on drifting is found."""
@@ -54,7 +55,7 @@ class Placed:
     distance, cluster
         Shape (n,): NaN and -1 where not judged.
     settled
-        Shape (n,), bool: beyond every cluster, but within the new state.
+        Shape (n,), bool: beyond every cluster, but within a state of the new normal.
     shifts, shift_of
         Shapes (s, d) and (n,): see `Scores`.
     adaptation
@@ -136,8 +137,14 @@ class _Found(NamedTuple):
 
 
 class _Step(NamedTuple):
+    """One row that a machine is learnt by.
+
+    `place` is where it is, `cluster` the nearest one, and `deviation` how far it is from that.
+    """
+
     at_ms: int
     place: NDArray[np.float64]
+    cluster: int
     deviation: NDArray[np.float64]
     is_beyond: bool
     is_settled: bool
@@ -150,16 +157,14 @@ def _found(
     widened: NDArray[np.float64] | None,
     judged: NDArray[np.bool_],
 ) -> _Found:
-    """Find the nearest cluster as it has drifted, or the new state where that is nearer."""
+    """Find the nearest cluster as it has drifted, or the state of the new normal that is nearer."""
     n, d = means.shape
-    # Every stretch has two shifts: of the clusters, and of the cluster that the new state is near.
-    shifts, shift_of = np.empty((2 * len(stretches), d)), np.empty(n, dtype=np.int64)
+    shifts, shift_of = np.empty((len(stretches), d)), np.empty(n, dtype=np.int64)
     places = np.empty((n, d))
     for index, (start, stop, known) in enumerate(stretches):
-        shift = frame.baseline + known.offset
-        shifts[2 * index : 2 * index + 2] = shift
-        shift_of[start:stop] = 2 * index
-        np.subtract(means[start:stop], shift, out=places[start:stop])
+        shifts[index] = frame.baseline + known.offset
+        shift_of[start:stop] = index
+        np.subtract(means[start:stop], shifts[index], out=places[start:stop])
     if judged.all() and n:
         distance, cluster = frame.metric.nearest(places, widened, frame.clusters)
     else:
@@ -169,41 +174,62 @@ def _found(
                 places[judged], None if widened is None else widened[judged], frame.clusters
             )
     found = _Found(distance, cluster, np.zeros(n, dtype=np.bool_), shifts, shift_of)
-    for index, (start, stop, known) in enumerate(stretches):
-        if known.level is not None:
+    for start, stop, known in stretches:
+        if known.new_normal is not None:
             beyond = start + np.flatnonzero(distance[start:stop] > frame.boundary)
             if len(beyond):
-                shifts[2 * index + 1] = _settle(
-                    frame, known.level, beyond=beyond, means=means, widened=widened, found=found
+                found = _settled(
+                    frame, known.new_normal, found, beyond, means=means, widened=widened
                 )
     return found
 
 
-def _settle(
+def _settled(
     frame: Frame,
-    level: NDArray[np.float64],
-    *,
+    new_normal: NewNormal,
+    found: _Found,
     beyond: NDArray[np.int64],
+    *,
     means: NDArray[np.float64],
     widened: NDArray[np.float64] | None,
-    found: _Found,
-) -> NDArray[np.float64]:
-    """Write into `found` which rows are nearer to the new state; return its cluster's shift."""
-    origin = np.zeros((1, means.shape[1]))
-    home = int(frame.metric.nearest(level[np.newaxis], None, frame.clusters)[1][0])
-    to_level, _ = frame.metric.nearest(
-        means[beyond] - frame.baseline - level,
+) -> _Found:
+    """Place those of the rows `beyond` every cluster that are nearer to the new normal there.
+
+    Writes into the arrays of `found`; the shifts of its states' clusters come after the others.
+    """
+    distance, home = _nearest_state(
+        frame,
+        new_normal,
+        means[beyond] - frame.baseline,
         None if widened is None else widened[beyond],
-        origin,
     )
-    is_nearer = to_level < found.distance[beyond]
-    nearer, to_level = beyond[is_nearer], to_level[is_nearer]
-    found.distance[nearer] = to_level
+    is_nearer = distance < found.distance[beyond]
+    nearer, distance, home = beyond[is_nearer], distance[is_nearer], home[is_nearer]
+    found.distance[nearer] = distance
     found.cluster[nearer] = home
-    found.settled[nearer] = to_level <= frame.boundary
-    found.shift_of[nearer] += 1
-    shift: NDArray[np.float64] = frame.baseline + level - frame.clusters[home]
-    return shift
+    found.settled[nearer] = distance <= frame.boundary
+    homes, which = np.unique(home, return_inverse=True)
+    found.shift_of[nearer] = len(found.shifts) + which
+    shifts = frame.baseline + new_normal.places[homes] - frame.clusters[homes]
+    return found._replace(shifts=np.concatenate((found.shifts, shifts)))
+
+
+def _nearest_state(
+    frame: Frame,
+    new_normal: NewNormal,
+    places: NDArray[np.float64],
+    widened: NDArray[np.float64] | None,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """How far n places are from the nearest state of the new normal, and which cluster's it is."""
+    homes = new_normal.clusters
+    origin = np.zeros((1, places.shape[1]))
+    distances = np.array(
+        [
+            frame.metric.nearest(places - new_normal.places[home], widened, origin)[0]
+            for home in homes
+        ]
+    )
+    return distances.min(axis=0), homes[distances.argmin(axis=0)]
 
 
 def _step(
@@ -214,47 +240,61 @@ def _step(
     widened: NDArray[np.float64] | None,
 ) -> _Step:
     """Place one row that is a step: its mean, and what it was widened by, of the shape (1, d)."""
-    if known.level is None:
-        moved = mean - (frame.baseline + known.offset)
-        distance, cluster = frame.metric.nearest(moved, widened, frame.clusters)
-        deviation, is_settled = moved[0] - frame.clusters[cluster[0]], False
-    else:
-        found = _found(frame, [_Stretch(0, 1, known)], mean, widened, np.ones(1, dtype=np.bool_))
-        distance, is_settled = found.distance, bool(found.settled[0])
-        deviation = mean[0] - found.shifts[found.shift_of[0]] - frame.clusters[found.cluster[0]]
-    place = mean[0] - frame.baseline
+    moved = mean - (frame.baseline + known.offset)
+    distance, nearest = frame.metric.nearest(moved, widened, frame.clusters)
+    cluster, is_beyond, is_settled = int(nearest[0]), bool(distance[0] > frame.boundary), False
+    place = mean - frame.baseline
+    if is_beyond and known.new_normal is not None:
+        to_state, _ = _nearest_state(frame, known.new_normal, place, widened)
+        is_settled = bool(to_state[0] <= frame.boundary)
+    deviation = moved[0] - frame.clusters[cluster]
     if has_missing(mean):
         deviation = np.nan_to_num(deviation)
-    return _Step(at_ms, place, deviation, bool(distance[0] > frame.boundary), is_settled)
+    return _Step(at_ms, place[0], cluster, deviation, is_beyond, is_settled)
 
 
 def _adapted(frame: Frame, rule: AdaptationRule, adaptation: Adaptation, step: _Step) -> Adaptation:
     if step.is_settled:
         # The new state is not followed as it drifts: there has been no history of it.
         return adaptation
-    if not step.is_beyond:
-        # Back to what was learnt: the new state is over, and would alarm if it came again.
-        offset = _within(frame, adaptation.offset + rule.share * step.deviation)
-        if adaptation.proposed is not None:
-            adaptation = adaptation.without_proposal()
-        return replace(adaptation, offset=offset, level=None)
-    if not rule.settle_ms:
-        return adaptation
-    if not _is_stable(frame, adaptation, step.place):
-        return adaptation.proposing(step.place, step.at_ms)
-    adaptation = adaptation.proposing_on(step.place, step.at_ms, frame.longest_step_ms)
-    if adaptation.proposed_for_ms < rule.settle_ms:
-        return adaptation
-    return replace(adaptation.without_proposal(), level=_level(frame, adaptation))
+    if step.is_beyond:
+        return _proposing(frame, adaptation, step, rule.settle_ms) if rule.settle_ms else adaptation
+    offset = _within(frame, adaptation.offset + rule.share * step.deviation)
+    new_normal, proposed = adaptation.new_normal, adaptation.proposed
+    if new_normal is not None:
+        new_normal = new_normal.after_ordinary(step.cluster)
+    if proposed is not None:
+        proposed = proposed.after_ordinary(step.cluster, step.at_ms)
+    return replace(adaptation, offset=offset, new_normal=new_normal, proposed=proposed)
 
 
-def _level(frame: Frame, adaptation: Adaptation) -> NDArray[np.float64]:
-    """Place of the proposed state; where a sensor was never there, that of its nearest cluster."""
-    assert adaptation.proposed is not None
-    moved = (adaptation.proposed - adaptation.offset)[np.newaxis]
-    _, nearest = frame.metric.nearest(moved, None, frame.clusters)
-    expected = adaptation.offset + frame.clusters[nearest[0]]
-    return np.where(np.isnan(adaptation.proposed), expected, adaptation.proposed)
+def _proposing(frame: Frame, adaptation: Adaptation, step: _Step, settle_ms: int) -> Adaptation:
+    """Learn from a step beyond the boundary: a proposed state goes on, or there is another one."""
+    proposed, cluster = adaptation.proposed, step.cluster
+    known = None if proposed is None else _nearest_proposed(frame, proposed, step.place)
+    if proposed is not None and known is not None:
+        proposed = proposed.seen(step.place, known, step.at_ms, frame.longest_step_ms)
+    elif proposed is not None and proposed.has_room(cluster):
+        proposed = proposed.also(step.place, cluster, step.at_ms)
+    else:
+        proposed = Proposal.first(step.place, cluster, len(frame.clusters), step.at_ms)
+    if proposed.for_ms < settle_ms:
+        return replace(adaptation, proposed=proposed)
+    expected = adaptation.offset + frame.clusters
+    new_normal = proposed.settled(adaptation.new_normal, expected)
+    return replace(adaptation, new_normal=new_normal, proposed=None)
+
+
+def _nearest_proposed(frame: Frame, proposed: Proposal, place: NDArray[np.float64]) -> int | None:
+    """Which of the proposed states a machine beyond the boundary is still in; None if in none."""
+    steps = place - proposed.places
+    comparable = np.flatnonzero(~np.isnan(steps).all(axis=1))
+    if not len(comparable):
+        return None
+    origin = np.zeros((1, len(place)))
+    distance = frame.metric.nearest(steps[comparable], None, origin)[0]
+    nearest = int(distance.argmin())
+    return int(comparable[nearest]) if distance[nearest] <= frame.boundary else None
 
 
 def _within(frame: Frame, offset: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -263,14 +303,3 @@ def _within(frame: Frame, offset: NDArray[np.float64]) -> NDArray[np.float64]:
     distance = float(frame.metric.nearest(offset[np.newaxis], None, origin)[0][0])
     limit = FOLLOWED_SHARE * frame.boundary
     return offset if distance <= limit else offset * (limit / distance)
-
-
-def _is_stable(frame: Frame, adaptation: Adaptation, place: NDArray[np.float64]) -> bool:
-    """Whether a machine beyond the boundary is still in the state it was found in."""
-    if adaptation.proposed is None:
-        return False
-    step = (place - adaptation.proposed)[np.newaxis]
-    if np.isnan(step).all():
-        return False
-    distance = frame.metric.nearest(step, None, np.zeros((1, len(place))))[0]
-    return bool(distance[0] <= frame.boundary)

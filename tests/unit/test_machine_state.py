@@ -8,6 +8,7 @@ import pytest
 
 from faultline.alarms import AlarmTracker
 from faultline.detector import Adaptation, Window
+from faultline.detector.new_normal import NewNormal, Proposal
 from faultline.machine_state import (
     MAX_SNAPSHOT_BYTES,
     SNAPSHOT_SCHEMA,
@@ -37,33 +38,59 @@ def test_a_snapshot_keeps_every_bit() -> None:
     assert restored.late == LateRun(3, 7, 9)
 
 
-def test_what_was_learnt_of_a_machine_keeps_every_bit() -> None:
-    learnt = Adaptation(
+def _learnt() -> Adaptation:
+    nowhere = [np.nan] * 3
+    return Adaptation(
         rows=12_345,
         offset=np.array([0.1, -0.0, 5e-324]),
-        level=np.array([1 / 3, 1e100, -7.0]),
-        proposed=np.array([1e-9, 2.0, 3.0]),
-        proposed_for_ms=61_000,
-        proposed_last_ms=1_795_248_000_001,
-        proposed_steps=3,
+        new_normal=NewNormal(
+            places=np.array([[1 / 3, 1e100, -7.0], nowhere]), ordinary=np.array([False, True])
+        ),
+        proposed=Proposal(
+            places=np.array([nowhere, [1e-9, np.nan, 3.0]]),
+            steps=np.array([0, 3]),
+            ordinary=np.array([True, False]),
+            for_ms=61_000,
+            last_ms=1_795_248_000_001,
+        ),
         tracked=np.array([np.nan, 0.1, -0.0]),
     )
-    state = MachineState(adapted=Adapted("7", learnt))
-    restored = decode_state(encode_state(state)).adapted
+
+
+def _is_same(kept: object, value: object) -> None:
+    assert type(kept) is type(value)
+    if isinstance(value, np.ndarray):
+        assert isinstance(kept, np.ndarray)
+        assert (kept.dtype, kept.shape) == (value.dtype, value.shape)
+        assert kept.tobytes() == value.tobytes()
+    elif isinstance(value, Adaptation | NewNormal | Proposal):
+        for name, part in vars(value).items():
+            _is_same(getattr(kept, name), part)
+    else:
+        assert kept == value
+
+
+def test_what_was_learnt_of_a_machine_keeps_every_bit() -> None:
+    learnt = _learnt()
+    restored = decode_state(encode_state(MachineState(adapted=Adapted("7", learnt)))).adapted
     assert restored is not None
     assert restored.version == "7"
-    for name, value in vars(learnt).items():
-        kept = getattr(restored.adaptation, name)
-        np.testing.assert_array_equal(kept, value, name)
-        assert type(kept) is type(value), name
-    assert restored.adaptation.offset.tobytes() == learnt.offset.tobytes()
+    _is_same(restored.adaptation, learnt)
+
+
+def test_a_snapshot_whose_states_do_not_fit_the_clusters_is_refused() -> None:
+    encoded = encode_state(MachineState(adapted=Adapted("7", _learnt())))
+    snapshot = msgspec.msgpack.decode(encoded)
+    snapshot["adapted"]["new_normal"]["ordinary"] = [True] * 4
+    with pytest.raises(ValueError, match="reshape"):
+        decode_state(msgspec.msgpack.encode(snapshot))
 
 
 def test_a_machine_of_which_nothing_was_learnt_yet_stays_one() -> None:
     state = MachineState(adapted=Adapted("1", Adaptation.start(2)))
     restored = decode_state(encode_state(state)).adapted
     assert restored is not None
-    assert (restored.adaptation.level, restored.adaptation.proposed) == (None, None)
+    assert (restored.adaptation.new_normal, restored.adaptation.proposed) == (None, None)
     assert decode_state(encode_state(MachineState())).adapted is None
 
 
@@ -88,7 +115,7 @@ def test_a_snapshot_that_no_message_could_hold_loses_its_oldest_rows() -> None:
 
 def test_a_snapshot_of_an_unknown_schema_is_refused() -> None:
     value = msgspec.msgpack.encode({"schema": SNAPSHOT_SCHEMA + 1})
-    with pytest.raises(ValueError, match="schema 2; known is 1"):
+    with pytest.raises(ValueError, match="schema 3; known is 2"):
         decode_state(value)
 
 

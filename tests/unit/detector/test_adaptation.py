@@ -145,8 +145,8 @@ def test_a_lasting_state_settles_on_the_mean_of_what_it_was() -> None:
     scores = score(detector(), noisy)
 
     assert scores.settled[-1]
-    assert scores.adaptation.level is not None
-    assert_allclose(scores.adaptation.level, [3.0 * BOUNDARY, 0.0], atol=0.3)
+    assert scores.adaptation.new_normal is not None
+    assert_allclose(scores.adaptation.new_normal.places[0], [3.0 * BOUNDARY, 0.0], atol=0.3)
 
 
 def test_a_state_that_keeps_moving_never_settles() -> None:
@@ -156,7 +156,7 @@ def test_a_state_that_keeps_moving_never_settles() -> None:
     for scores in (wandering, to_and_fro):
         assert bad(scores).all()
         assert not scores.settled.any()
-        assert scores.adaptation.level is None
+        assert scores.adaptation.new_normal is None
 
 
 def test_no_state_settles_when_that_is_forbidden() -> None:
@@ -274,7 +274,7 @@ def test_a_detector_without_adaptation_learns_nothing_while_it_scores() -> None:
 
     assert scores.adaptation.rows == 550
     assert not scores.adaptation.offset.any()
-    assert scores.adaptation.level is None
+    assert scores.adaptation.new_normal is None
     assert scores.adaptation.proposed is None
 
 
@@ -283,7 +283,7 @@ def test_rows_that_cannot_be_judged_change_nothing() -> None:
 
     scores = score(detector(), at(3.0, 100), missing)
 
-    assert scores.adaptation.level is not None
+    assert scores.adaptation.new_normal is not None
     assert_array_equal(scores.adaptation.offset, 0.0)
 
 
@@ -311,5 +311,5 @@ def test_a_step_is_a_fiftieth_of_the_history_but_no_shorter_than_a_window(
 def test_a_machine_begins_where_it_was_learnt() -> None:
     start = Adaptation.start(3)
 
-    assert (start.rows, start.level, start.proposed) == (0, None, None)
+    assert (start.rows, start.new_normal, start.proposed) == (0, None, None)
     assert_array_equal(start.offset, np.zeros(3))
