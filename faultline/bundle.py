@@ -34,7 +34,7 @@ __all__ = [
     "write_bundle",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
 ARRAYS = "arrays.npz"
 

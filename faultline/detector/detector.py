@@ -56,6 +56,10 @@ class Detector:
         sensors' own units. The scale of a slow sensor is wider.
     spread
         Shape (d,): standard deviation of single rows, in the sensors' own units.
+    change
+        Shape (d,), in the sensors' own units: how far a row is from the one a window before it,
+        with which its missing values are filled where that is near. Of the shape (0,) where no
+        sensor's are.
     clusters
         Shape (k, d): cluster centres, in scales from the centre.
     covariance
@@ -115,6 +119,7 @@ class Detector:
     clusters: NDArray[np.float64]
     boundary: float
     unknown_score: float
+    change: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     machines: tuple[str, ...] = ()
     baselines: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
@@ -140,6 +145,7 @@ class Detector:
             "centre": (c,),
             "scale": (c,),
             "spread": (d,),
+            "change": (d,) if self.change.size else (0,),
             "clusters": (max(1, len(self.clusters)), c),
             "covariance": (c, c) if self.covariance.size else (0, 0),
             "baselines": (len(self.machines), c) if self.machines else (0, 0),
@@ -183,7 +189,7 @@ class Detector:
     @property
     def rows_needed(self) -> int:
         """How many rows before the next one it looks back over."""
-        return max(self.window_rows, REACH_ROWS) - 1
+        return max((2 if self.change.size else 1) * self.window_rows, REACH_ROWS) - 1
 
     def score(
         self,
@@ -275,7 +281,9 @@ class Detector:
             known_machine=machine_id in self._row_of_machine,
             adaptation=placed.adaptation,
         )
-        return scores, window.followed_by(timestamps_ms, values, max(KEPT_ROWS, self.window_rows))
+        return scores, window.followed_by(
+            timestamps_ms, values, max(KEPT_ROWS, self.rows_needed + 1)
+        )
 
     def explain(self, scores: Scores, row: int) -> tuple[Contribution, ...]:
         """Say which sensors made a row's score.
@@ -378,7 +386,11 @@ class Detector:
         if self.origin.size:
             limit = np.full(d, SCALED_LIMIT)
             forms = Scaling(self.origin, self.spread, -limit, limit)
-        return Preparation(self.window_rows, self.max_gap_ms, scaling, forms)
+        change = self.change
+        if change.size:
+            # Of a sensor whose spread is 0 no deviation is wider for what is missing.
+            change = np.divide(change, self.spread, out=np.zeros(d), where=self.spread > 0)
+        return Preparation(self.window_rows, self.max_gap_ms, scaling, change, forms)
 
     def _references(self, scores: Scores, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Where the clusters of some rows were when they were scored, in scales; shape (m, d)."""

@@ -234,6 +234,7 @@ def fit(
         centre=table.centre + table.spread * learnt.centre,
         scale=table.spread * learnt.scale,
         spread=row_spread,
+        change=table.spread * table.change if table.change.size else table.change,
         origin=row_centre if config.shape else np.zeros(0),
         clusters=learnt.clusters,
         covariance=learnt.covariance if chosen.through_covariance else np.zeros((0, 0)),

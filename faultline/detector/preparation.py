@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from faultline.detector.distance import rows_at_once
 from faultline.detector.scores import RowState
 from faultline.detector.shape import shapes
-from faultline.detector.smoothing import scaled, window_means, windowed_sums
+from faultline.detector.smoothing import filled_means, scaled, window_means, windowed_sums
 from faultline.detector.window import Window, rows_since_gap
 
 _MOST_ROWS = 2**31
@@ -91,6 +91,9 @@ class Preparation:
         A longer silence starts the window anew.
     scaling
         Of the rows; in the shape view, of the forms.
+    change
+        Shape (d,), in spreads of single rows: see `filled_means`. Of the shape (0,) where no
+        missing value is filled, as in the shape view.
     forms
         Scaling of the rows in the shape view; None where window means are judged.
     """
@@ -98,6 +101,7 @@ class Preparation:
     window_rows: int
     max_gap_ms: int
     scaling: Scaling
+    change: NDArray[np.float64]
     forms: Scaling | None = None
 
     def prepare(
@@ -126,7 +130,12 @@ class Preparation:
                 continue
             if missing is None:
                 counts, missing = counts.copy(), np.zeros(n, dtype=np.int64)
-            means[start:stop], counts[start:stop] = window_means(units, w)
+            if self.change.size:
+                means[start:stop], counts[start:stop] = self._filled_means(
+                    units, window, timestamps_ms, values, start
+                )
+            else:
+                means[start:stop], counts[start:stop] = window_means(units, w)
             missing[start:stop] = np.isnan(means[start:stop]).sum(axis=1)
         state = np.zeros(n, dtype=np.int8)
         if missing is not None:
@@ -135,6 +144,31 @@ class Preparation:
         if is_warm is not None:
             state[~is_warm] = RowState.WARMING_UP
         return Prepared(means, counts, state, missing is None and is_warm is None)
+
+    def _filled_means(
+        self,
+        units: NDArray[np.float64],
+        window: Window,
+        timestamps_ms: NDArray[np.int64],
+        values: NDArray[np.float64],
+        start: int,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Means of the windows that end at the rows from `start` on, whose rows are `units`.
+
+        One window more is looked back over, so that holes are filled and their lengths are known
+        however the rows are cut. `start` is 0 or at least two windows.
+        """
+        w = self.window_rows
+        if not np.isnan(units).any():
+            return window_means(units, w)
+        carried = min(2 * w - 1, len(window))
+        times = np.concatenate((window.timestamps_ms[len(window) - carried :], timestamps_ms))
+        since_gap = np.zeros(2 * w - 1 + len(values), dtype=np.int64)
+        since_gap[2 * w - 1 - carried :] = rows_since_gap(times, self.max_gap_ms)
+        rows = values[start - 2 * w + 1 : start - w + 1] if start else _reach(window, 2 * w - 1)[:w]
+        before, _ = self.scaling.apply(rows)
+        rows = np.concatenate((before, units))
+        return filled_means(rows, w, self.change, since_gap[start : start + len(rows)])
 
     def _formed(
         self,

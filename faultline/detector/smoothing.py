@@ -13,6 +13,10 @@ SCALED_LIMIT = 1e6
 """Scaled values are cut off at this many scales, so that no square of one can overflow. What is
 further out than a million scales is an alarm either way."""
 
+WORTH_FILLING = 0.5
+"""A missing cell is filled where a value is mostly at least this near, in spreads, to the one of a
+window before: twice as near as to any other of its sensor."""
+
 
 def windowed_sums(rows: NDArray[np.float64], window_rows: int) -> NDArray[np.float64]:
     """Sum every full window of `window_rows` consecutive rows.
@@ -119,6 +123,90 @@ def window_means(
     return means, counts
 
 
+def lagged_change(
+    rows: NDArray[np.float64], window_rows: int, since_gap: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """How much each row differs from the one a window before it, between which there is no gap.
+
+    Parameters
+    ----------
+    rows
+        Shape (n, d); NaN is missing.
+    window_rows
+        Length of a window.
+    since_gap
+        Shape (n,): as `rows_since_gap` counts.
+
+    Returns
+    -------
+    ndarray
+        Shape (m, d), NaN where either is missing.
+
+    Examples
+    --------
+    >>> lagged_change(np.array([[1.0], [5.0], [2.0], [5.0]]), 2, np.array([1, 2, 3, 4])).ravel()
+    array([1., 0.])
+    """
+    own = np.flatnonzero(since_gap > window_rows)
+    return np.asarray(rows[own] - rows[own - window_rows])
+
+
+def filled_means(
+    rows: NDArray[np.float64],
+    window_rows: int,
+    change: NDArray[np.float64],
+    since_gap: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean of every full window, its missing values filled with those of one window before.
+
+    A window is as long as the load cycle, so on a machine that has one those are of the same phase
+    one cycle ago. Sensors of which this is not true, and values that are missing there as well,
+    are not filled. What is filled does not count as present when half of a window is asked for.
+
+    The values filled side by side are all wrong by up to `change`, in the same direction; those of
+    different holes are in different phases, so their errors add by squares.
+
+    Parameters
+    ----------
+    rows
+        Shape (window_rows + n + window_rows - 1, d), scaled: all the windows' rows and as many as
+        one window has before them. NaN is missing.
+    window_rows
+        Length of a window.
+    change
+        Shape (d,), in spreads of single rows: root mean square of `lagged_change`.
+    since_gap
+        Shape of `rows` but for the columns: as `rows_since_gap` counts.
+
+    Returns
+    -------
+    means
+        Shape (n, d), as `window_means` gives them.
+    counts
+        Same shape: how many values present would give a mean as certain. See `widening`.
+
+    Examples
+    --------
+    >>> cycle = np.array([[1.0], [3.0], [5.0], [1.0], [np.nan], [5.0]])
+    >>> means, counts = filled_means(cycle, 3, np.array([0.1]), np.arange(1, 7))
+    >>> means.ravel(), counts.round(2).ravel()
+    (array([3.]), array([2.9]))
+    """
+    w = window_rows
+    missing = np.isnan(rows)
+    own, before = missing[w:], missing[:-w]
+    fill = own & ~before & (change < WORTH_FILLING) & (since_gap[w:] > w)[:, np.newaxis]
+    means, counts = window_means(np.where(fill, rows[:-w], rows[w:]), w)
+    means[2 * windowed_sums((~own).astype(np.float64), w) < w] = np.nan
+    position = np.arange(len(rows))[:, np.newaxis]
+    in_hole = position - np.maximum.accumulate(np.where(missing, -1, position), axis=0)
+    # The squares of 1, 2, 3, ... in steps: of each hole the square of its length comes together.
+    doubt = windowed_sums(np.where(fill, (2.0 * in_hole[w:] - 1.0) * change**2, 0.0), w)
+    divisor = np.maximum(counts, 1.0)
+    lost = np.sqrt(((w - counts) / divisor) ** 2 + doubt / divisor**2)
+    return means, np.where(doubt > 0, w / (1.0 + lost), counts)
+
+
 def widening(
     counts: NDArray[np.float64], window_rows: int, spread: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -133,7 +221,8 @@ def widening(
     Parameters
     ----------
     counts
-        Shape (n, d): values present per window, as `window_means` counts them.
+        Shape (n, d): values present per window, as `window_means` counts them; or, where some
+        were filled, as `filled_means` does, so that ``(w - m) / m`` is what error is left.
     window_rows
         Length of a window.
     spread

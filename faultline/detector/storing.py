@@ -23,6 +23,7 @@ _ARRAYS = (
     "centre",
     "scale",
     "spread",
+    "change",
     "clusters",
     "covariance",
     "baselines",

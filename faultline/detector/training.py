@@ -16,7 +16,13 @@ from faultline.detector.history import MachineHistory, UnfitHistory
 from faultline.detector.period import find_period
 from faultline.detector.scale import PRECISION_SHARE, median, robust_scale, winsorised_std
 from faultline.detector.shape import shapes
-from faultline.detector.smoothing import scaled, window_means
+from faultline.detector.smoothing import (
+    WORTH_FILLING,
+    filled_means,
+    lagged_change,
+    scaled,
+    window_means,
+)
 from faultline.detector.tracking import (
     Tracked,
     TrackingRule,
@@ -66,9 +72,12 @@ class WindowTable:
     means
         Shape (n, d): window means, less `centre` and divided by `spread`; NaN is missing.
     counts
-        Shape (n, d): values present per window.
+        Shape (n, d): values present per window; where some were filled, what the mean is worth.
     centre, spread
         Shape (d,): median and winsorised standard deviation of single rows, in raw units.
+    change
+        Shape (d,), in spreads: how far a row is from the one a window before it; see
+        `filled_means`. Of the shape (0,) where no sensor's missing values are filled.
     """
 
     machine: NDArray[np.int64]
@@ -78,6 +87,7 @@ class WindowTable:
     counts: NDArray[np.float64]
     centre: NDArray[np.float64]
     spread: NDArray[np.float64]
+    change: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.row)
@@ -106,6 +116,7 @@ class WindowTable:
             counts=self.counts[:, keep],
             centre=self.centre[keep],
             spread=self.spread[keep],
+            change=self.change[keep] if self.change.size else self.change,
         )
 
 
@@ -285,16 +296,21 @@ def window_table(
     the columns are the stretches of the normalised windows: see `shapes`.
     """
     centre, spread = row_scale(histories)
-    view = shapes if shape else window_means
+    units = [scaled(history.values, centre, spread) for history in histories]
+    since_gap = [rows_since_gap(history.timestamps_ms, max_gap_ms) for history in histories]
+    change = np.zeros(0) if shape else _change(units, window_rows, since_gap)
     parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
     means: list[NDArray[np.float64]] = []
     counts: list[NDArray[np.float64]] = []
     for index, history in enumerate(histories):
         if len(history.values) < window_rows:
             continue
-        mean, count = view(scaled(history.values, centre, spread), window_rows)
+        if shape:
+            mean, count = shapes(units[index], window_rows)
+        else:
+            mean, count = _means(units[index], window_rows, change, since_gap[index])
         ends = np.arange(window_rows - 1, len(history.values), dtype=np.int64)
-        whole = rows_since_gap(history.timestamps_ms, max_gap_ms)[ends] >= window_rows
+        whole = since_gap[index][ends] >= window_rows
         enough = 2 * (~np.isnan(mean)).sum(axis=1) >= mean.shape[1]
         keep = whole & enough
         ends = ends[keep]
@@ -318,4 +334,43 @@ def window_table(
         counts=np.concatenate(counts),
         centre=centre,
         spread=spread,
+        change=change,
+    )
+
+
+def _change(
+    units: Sequence[NDArray[np.float64]],
+    window_rows: int,
+    since_gap: Sequence[NDArray[np.int64]],
+) -> NDArray[np.float64]:
+    """Learn how far a row is from the one a window before it, in spreads.
+
+    Shape (d,), or (0,) where no sensor comes back near enough for its missing values to be filled.
+    """
+    apart = np.concatenate(
+        [
+            lagged_change(rows, window_rows, since)
+            for rows, since in zip(units, since_gap, strict=True)
+        ]
+    )
+    change = np.ones(apart.shape[1])
+    seen = np.isfinite(apart).any(axis=0)
+    if seen.any():
+        change[seen] = winsorised_std(apart[:, seen])
+    return change if (change < WORTH_FILLING).any() else np.zeros(0)
+
+
+def _means(
+    units: NDArray[np.float64],
+    window_rows: int,
+    change: NDArray[np.float64],
+    since_gap: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if not (change.size and np.isnan(units).any()):
+        return window_means(units, window_rows)
+    return filled_means(
+        np.concatenate((np.full((window_rows, units.shape[1]), np.nan), units)),
+        window_rows,
+        change,
+        np.concatenate((np.zeros(window_rows, dtype=np.int64), since_gap)),
     )

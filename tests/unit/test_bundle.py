@@ -174,20 +174,20 @@ def test_a_changed_byte_is_noticed(folder: Path, name: str) -> None:
 
 
 def test_another_schema_version_is_refused_by_its_number(folder: Path) -> None:
-    (folder / MANIFEST).write_bytes(b'{"schema_version": 3, "anything": []}')
-    assert "schema version 3" in refusal(folder)
+    (folder / MANIFEST).write_bytes(b'{"schema_version": 4, "anything": []}')
+    assert "schema version 4" in refusal(folder)
 
 
 def test_a_bundle_of_an_earlier_release_is_refused_and_it_is_said_what_to_do(folder: Path) -> None:
-    reseal(folder, lambda manifest: msgspec.structs.replace(manifest, schema_version=1))
+    reseal(folder, lambda manifest: msgspec.structs.replace(manifest, schema_version=2))
     told = refusal(folder)
-    assert "schema version 1" in told
+    assert "schema version 2" in told
     assert "train the machine type anew" in told
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[]", b"\xff\xfe", b'{"schema_version": 2}', b'{"schema_version": "1"}', b"[" * 100_000],
+    [b"", b"[]", b"\xff\xfe", b'{"schema_version": 3}', b'{"schema_version": "1"}', b"[" * 100_000],
 )
 def test_a_manifest_that_cannot_be_read_is_refused(folder: Path, content: bytes) -> None:
     (folder / MANIFEST).write_bytes(content)
