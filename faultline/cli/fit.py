@@ -9,6 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from faultline.cli import offline
+from faultline.cli.advanced import (
+    DefaultWindowRowsOption,
+    DistanceOption,
+    DriftOption,
+    HeldOutBlocksOption,
+    KMaxOption,
+    KMinOption,
+    MachineBaselinesOption,
+    MaxClusterRowsOption,
+    MaxGapStepsOption,
+    MaxWindowRowsOption,
+    MinRowsOption,
+    SilhouetteSampleRowsOption,
+    SmallestClusterShareOption,
+    WindowRowsOption,
+)
 from faultline.cli.offline import (
     JsonOption,
     MachineColumnOption,
@@ -22,6 +38,9 @@ from faultline.readings import DEFAULT_MACHINE_TYPE, make_reading
 
 if TYPE_CHECKING:
     from faultline.detector.config import FitConfig
+
+# Fields of `FitConfig` whose options have another name.
+_OPTIONS = {"settle_after_s": "settle_after", "slow_sensors": "slow_sensor"}
 
 
 def fit(  # noqa: PLR0917 - Typer reads options from the signature
@@ -99,6 +118,20 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
         bool, typer.Option("--overwrite", help="Replace the model that is in DIR.")
     ] = False,
     as_json: JsonOption = False,
+    window_rows: WindowRowsOption = None,
+    max_window_rows: MaxWindowRowsOption = None,
+    default_window_rows: DefaultWindowRowsOption = None,
+    max_gap_steps: MaxGapStepsOption = None,
+    k_min: KMinOption = None,
+    k_max: KMaxOption = None,
+    smallest_cluster_share: SmallestClusterShareOption = None,
+    held_out_blocks: HeldOutBlocksOption = None,
+    min_rows: MinRowsOption = None,
+    max_cluster_rows: MaxClusterRowsOption = None,
+    silhouette_sample_rows: SilhouetteSampleRowsOption = None,
+    distance: DistanceOption = None,
+    drift: DriftOption = None,
+    machine_baselines: MachineBaselinesOption = None,
 ) -> None:
     """Learn what is normal from files, and write a model to score with.
 
@@ -116,6 +149,7 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
     faultline explain --model pump-model --input today.csv --at 2026-11-21T08:00Z
     """
     from faultline.offline import summary  # noqa: PLC0415 - a quick --help
+    from faultline.offline.block import as_text  # noqa: PLC0415
     from faultline.offline.histories import join  # noqa: PLC0415
     from faultline.offline.reading import read_table  # noqa: PLC0415
     from faultline.offline.table import Layout  # noqa: PLC0415
@@ -128,6 +162,20 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
         slow_sensors=slow,
         shape=shape,
         settle_after_s=settle_after,
+        window_rows=window_rows,
+        max_window_rows=max_window_rows,
+        default_window_rows=default_window_rows,
+        max_gap_steps=max_gap_steps,
+        k_min=k_min,
+        k_max=k_max,
+        smallest_cluster_share=smallest_cluster_share,
+        held_out_blocks=held_out_blocks,
+        min_rows=min_rows,
+        max_cluster_rows=max_cluster_rows,
+        silhouette_sample_rows=silhouette_sample_rows,
+        distance=None if distance is None else distance.value,
+        drift=None if drift is None else drift.value,
+        machine_baselines=machine_baselines,
     )
     checked(lambda text: make_reading("m", 0, {"s": 0.0}, text), machine_type, "--machine-type")
     require_free(model, overwrite)
@@ -162,7 +210,7 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
         offline.print_json({"model": about, **{block.key: block.content for block in found}})
     else:
         typer.echo(f"{name} is in {model}")
-        typer.echo(summary.as_text(found))
+        typer.echo(as_text(found))
 
 
 def _config(**settings: Any) -> FitConfig:
@@ -172,7 +220,8 @@ def _config(**settings: Any) -> FitConfig:
     try:
         return FitConfig(**{name: value for name, value in settings.items() if value is not None})
     except ValueError as error:
-        option = str(error).partition(" ")[0].removesuffix("_s").replace("_", "-")
+        field = str(error).partition(" ")[0]
+        option = _OPTIONS.get(field, field).replace("_", "-")
         raise typer.BadParameter(str(error), param_hint=f"--{option}") from error
 
 

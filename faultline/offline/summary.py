@@ -7,32 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict
 
-from faultline.detector.evaluation import FaultResult, NotEvaluated
+from faultline.detector.config import FitConfig
+from faultline.offline.block import Block
+from faultline.offline.prospects import false_alarms, injected_faults
 from faultline.offline.training import Learnt
+from faultline.offline.wording import count, duration, percent
 from faultline.readings import format_timestamp
-
-
-@dataclass(frozen=True)
-class Block:
-    """One thing that is said of a fit.
-
-    Attributes
-    ----------
-    title
-        Before the first line.
-    lines
-        For a person.
-    key, content
-        The same for ``--json``: JSON values.
-    """
-
-    title: str
-    lines: Sequence[str]
-    key: str
-    content: Any
 
 
 def blocks(learnt: Learnt) -> list[Block]:
@@ -40,21 +22,17 @@ def blocks(learnt: Learnt) -> list[Block]:
     return [make(learnt) for make in BLOCKS]
 
 
-def as_text(found: Sequence[Block]) -> str:
-    """The blocks as lines, the titles in a column of their own."""
-    width = max(len(block.title) for block in found) + 2
-    lines = []
-    for block in found:
-        for index, line in enumerate(block.lines):
-            lines.append(f"{'' if index else block.title:<{width}}{line}")
-    return "\n".join(lines)
-
-
 def rows(learnt: Learnt) -> Block:
     """How many rows, from when to when, and which were left out."""
     histories = learnt.histories
     start, end = format_timestamp(learnt.start_ms), format_timestamp(learnt.end_ms)
-    lines = [f"{learnt.rows:,} from {start} to {end}"]
+    span = duration((learnt.end_ms - learnt.start_ms) / 1_000)
+    lines = [f"{learnt.rows:,} from {start} to {end} ({span})"]
+    if learnt.end_ms < _FIRST_DATES_MS:
+        lines.append(
+            "these times are numbers that name no date; only the steps between them count "
+            "(--timestamp-unit says what they count)"
+        )
     if histories.empty_rows:
         lines.append(f"left out: {histories.empty_rows:,} without any value")
     if histories.doubled_rows:
@@ -77,16 +55,13 @@ def machines(learnt: Learnt) -> Block:
     """Whose rows they are, and which of them have a baseline of their own."""
     own = learnt.fit.detector.machines
     found = [(one.machine_id, len(one.timestamps_ms)) for one in learnt.histories.machines]
-    lines = [
-        f"{len(found)}: {_names([f'{name} ({count:,} rows)' for name, count in found])}"
-        if len(found) > 1
-        else found[0][0]
-    ]
+    named = _names([f"{name} ({count(held, 'row')})" for name, held in found])
+    lines = [f"{len(found)}: {named}" if len(found) > 1 else found[0][0]]
     lines.append(
         f"with a baseline of their own: {_names(own)}" if own else "none has a baseline of its own"
     )
     content = [
-        {"machine_id": name, "rows": count, "own_baseline": name in own} for name, count in found
+        {"machine_id": name, "rows": held, "own_baseline": name in own} for name, held in found
     ]
     return Block("machines", lines, "machines", content)
 
@@ -110,13 +85,17 @@ def slow_sensors(learnt: Learnt) -> Block:
 def window(learnt: Learnt) -> Block:
     """How many rows are averaged before they are judged, and the load cycle behind that."""
     fit = learnt.fit
-    content = {
-        "rows": fit.detector.window_rows,
-        "period_rows": fit.period_rows,
-        "reason": fit.window_reason,
-    }
+    rows_long, period = fit.detector.window_rows, fit.period_rows
+    reason = fit.window_reason
+    if period is not None and period < _SHORTEST_LOAD_CYCLE_ROWS:
+        # So few rows show no course of a load: it may as well be the sampling that alternates.
+        reason = f"the values repeat every {period} rows, {rows_long // period} times in a window"
+    content = {"rows": rows_long, "period_rows": period, "reason": reason}
     return Block(
-        "window", [f"{_rows(fit.detector.window_rows)}: {fit.window_reason}"], "window", content
+        "window",
+        [f"{count(rows_long, 'row')}: {reason}"],
+        "window",
+        content,
     )
 
 
@@ -131,7 +110,7 @@ def clusters(learnt: Learnt) -> Block:
             f"{fit.silhouette_rows:,} windows): {fit.k_reason}"
         ]
         lines += [
-            f"cluster {profile.cluster}: {profile.share:.0%} of the windows"
+            f"cluster {profile.cluster}: {percent(profile.share)} of the windows"
             for profile in fit.profiles
         ]
     refused: dict[str, list[str]] = {}
@@ -167,15 +146,19 @@ def distance(learnt: Learnt) -> Block:
     """How far two rows are apart: plainly, or as the sensors move together."""
     kind = "covariance" if learnt.fit.detector.covariance.size else "euclidean"
     reason = learnt.fit.distance_reason
-    return Block("distance", [reason], "distance", {"kind": kind, "reason": reason})
+    lines = [reason]
+    if " scales" in reason:
+        lines.append("(a scale is the robust standard deviation of a sensor's window means)")
+    return Block("distance", lines, "distance", {"kind": kind, "reason": reason})
 
 
 def boundary(learnt: Learnt) -> Block:
     """The distance that scores 1.0, and what it was found from."""
     fit, detector = learnt.fit, learnt.fit.detector
     lines = [
-        f"the distance {detector.boundary:.4g} scores 1.0, found on {len(fit.held_out_blocks)} "
-        f"held-out stretches for a false-alarm rate of {learnt.config.false_alarm_rate:g}",
+        f"the distance {detector.boundary:.4g} scores 1.0, found on "
+        f"{len(fit.held_out_blocks)} held-out stretches for a false-alarm rate of "
+        f"{learnt.config.false_alarm_rate:g}",
         f"above the score {detector.unknown_score:.3g} a row is unlike every cluster",
     ]
     lines += [
@@ -203,44 +186,15 @@ def boundary(learnt: Learnt) -> Block:
     return Block("boundary", lines, "boundary", content)
 
 
-def false_alarms(learnt: Learnt) -> Block:
-    """What the held-out history lets one expect."""
-    expected = learnt.expected_alarms()
-    alarms = f"{expected.alarms} alarm{'' if expected.alarms == 1 else 's'}"
-    lines = [
-        f"{expected.row_rate:.2%} of the held-out windows score above 1.0; as alarms: {alarms} in "
-        f"{_long(expected.machine_days)}"
+def settings(learnt: Learnt) -> Block:
+    """Every setting of the fit; a person is told those that are not the defaults."""
+    content, defaults = asdict(learnt.config), asdict(FitConfig())
+    changed = [
+        f"{name}: {', '.join(value) if isinstance(value, tuple) else value}"
+        for name, value in content.items()
+        if value != defaults[name]
     ]
-    content = {
-        "held_out_rate": expected.row_rate,
-        "held_out_alarms": expected.alarms,
-        "machine_days": expected.machine_days,
-    }
-    return Block("false alarms", lines, "false_alarms_expected", content)
-
-
-def injected_faults(learnt: Learnt) -> Block:
-    """What it finds of faults injected into a part of the history that it did not learn from."""
-    report = learnt.evaluation
-    if isinstance(report, NotEvaluated):
-        content: dict[str, Any] = {"not_evaluated": report.reason}
-        return Block(_INJECTED, [f"not evaluated: {report.reason}"], "injected_faults", content)
-    lines = [_found(result) for result in report.by_kind]
-    alarms = f"{report.false_alarms} false alarm{'' if report.false_alarms == 1 else 's'}"
-    lines.append(
-        f"at the price of {report.false_alarms_per_machine_day:.3g} false alarms per machine-day "
-        f"({alarms} in {_long(report.machine_days)})"
-    )
-    lines.append("measured on the last fifth, by a detector that was fitted without it")
-    return Block(_INJECTED, lines, "injected_faults", report.as_dict())
-
-
-def _found(result: FaultResult) -> str:
-    kind = result.kind.replace("_", " ")
-    if result.recall is None:
-        return f"{kind}: none could be injected"
-    delay = "" if result.delay_s is None else f", typically after {result.delay_s:.3g} s"
-    return f"{kind}: {result.recall:.0%} of {result.trials} found{delay}"
+    return Block("settings", changed or ["the defaults"], "settings", content)
 
 
 BLOCKS: tuple[Callable[[Learnt], Block], ...] = (
@@ -254,20 +208,14 @@ BLOCKS: tuple[Callable[[Learnt], Block], ...] = (
     boundary,
     false_alarms,
     injected_faults,
+    settings,
 )
 
-_INJECTED = "injected faults"
-
 _UNLIKE_THE_REST = 1.5
+_SHORTEST_LOAD_CYCLE_ROWS = 4
+# A year after the epoch: earlier ones are row numbers or seconds since a start, and no dates.
+_FIRST_DATES_MS = 31_536_000_000
 _MOST_NAMES = 20
-
-
-def _long(days: float) -> str:
-    return f"{days:.3g} machine-days" if days >= 1 else f"{24 * days:.2g} machine-hours"
-
-
-def _rows(count: int) -> str:
-    return f"{count} row" if count == 1 else f"{count} rows"
 
 
 def _finite(number: float) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,7 @@ def save(
                 "silhouette_rows": learnt.fit.silhouette_rows,
                 "silhouette_metric": "euclidean",
                 "held_out_alarm_rate": learnt.fit.held_out_alarm_rate,
+                "settings": asdict(learnt.config),
             },
         )
         folder.mkdir(parents=True, exist_ok=True)

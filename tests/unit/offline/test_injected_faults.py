@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from faultline.detector.evaluation import InjectionReport, NotEvaluated
 from faultline.detector.injection import FaultKind
-from faultline.offline import summary
+from faultline.offline import prospects
 from faultline.offline.training import Learnt, evaluated
 
 
@@ -16,17 +18,45 @@ def measured(learnt: Learnt) -> Learnt:
 
 
 def test_every_kind_of_fault_is_told_with_its_recall(measured: Learnt) -> None:
-    block = summary.injected_faults(measured)
+    block = prospects.injected_faults(measured)
     for line, kind in zip(block.lines, FaultKind, strict=False):
         assert line.startswith(f"{kind.replace('_', ' ')}: ")
-        assert "% of" in line
-    assert "false alarms per machine-day" in block.lines[-2]
+        assert " % of " in line
+    assert any("typically after " in line and line.endswith(" s") for line in block.lines)
+
+
+@pytest.mark.parametrize(
+    ("alarms", "machine_days", "told"),
+    [
+        (0, 12 / 1_440, "none in 12 min of held-out running"),
+        (2, 0.5, "2 in 12 h of held-out running"),
+        (0, 72.0, "none in 72 days of held-out running"),
+        (9, 3.0, "9 in 3 days of held-out running, 3 per machine-day"),
+    ],
+)
+def test_false_alarms_are_no_rate_where_less_than_a_day_was_watched(
+    measured: Learnt, alarms: int, machine_days: float, told: str
+) -> None:
+    assert isinstance(measured.evaluation, InjectionReport)
+    report = replace(measured.evaluation, false_alarms=alarms, machine_days=machine_days)
+    block = prospects.injected_faults(replace(measured, evaluation=report))
+    assert f"false alarms meanwhile: {told}" in block.lines
+
+
+def test_delays_are_told_in_the_unit_that_suits_them(measured: Learnt) -> None:
+    assert isinstance(measured.evaluation, InjectionReport)
+    first, *others = measured.evaluation.by_kind
+    slow = replace(first, recall=0.5, delay_s=28_800.0)
+    report = replace(measured.evaluation, by_kind=(slow, replace(first, delay_s=0.0), *others))
+    lines = prospects.injected_faults(replace(measured, evaluation=report)).lines
+    assert lines[0].endswith(f"50 % of {first.trials} found, typically after 8 h")
+    assert lines[1].endswith("found, typically at once")
 
 
 def test_a_machine_is_told_the_same(measured: Learnt) -> None:
     report = measured.evaluation
     assert isinstance(report, InjectionReport)
-    content = summary.injected_faults(measured).content
+    content = prospects.injected_faults(measured).content
     assert content["recall"] == report.recall
     assert [one["kind"] for one in content["by_kind"]] == list(FaultKind)
 
@@ -38,7 +68,7 @@ def test_faults_that_are_large_are_found(measured: Learnt) -> None:
 
 
 def test_without_an_evaluation_that_is_told(learnt: Learnt) -> None:
-    block = summary.injected_faults(learnt)
+    block = prospects.injected_faults(learnt)
     assert isinstance(learnt.evaluation, NotEvaluated)
     assert block.lines == ["not evaluated: it was not asked for"]
     assert block.content == {"not_evaluated": "it was not asked for"}

@@ -15,6 +15,7 @@ from faultline.data_version import data_version
 from faultline.detector.config import FitConfig
 from faultline.errors import Conflict, InvalidBundle, NotFound, UntrainableHistory
 from faultline.offline import summary
+from faultline.offline.block import as_text
 from faultline.offline.histories import Histories, join
 from faultline.offline.models import load_folder, pull
 from faultline.offline.reading import read_table
@@ -91,7 +92,7 @@ def test_columns_that_cannot_be_learnt_from_are_named_and_left_out(
     content = summary.sensors(found).content
     assert content["used"] == tuple(sorted(pump.sensors))
     assert set(content["left_out"]) == {"fixed", "gone", "site"}
-    text = summary.as_text(summary.blocks(found))
+    text = as_text(summary.blocks(found))
     assert "left out: fixed (constant: always 5)" in text
     assert "left out: site (holds text, no numbers)" in text
 
@@ -104,7 +105,7 @@ def test_the_summary_says_the_same_in_words_and_as_data(learnt: Learnt) -> None:
     assert data["clusters"]["k"] == learnt.fit.k
     assert data["boundary"]["distance"] == learnt.fit.detector.boundary
     assert data["false_alarms_expected"]["held_out_rate"] == learnt.fit.held_out_alarm_rate
-    text = summary.as_text(found)
+    text = as_text(found)
     assert "1,500 from 2026-01-01T00:00:00.000Z to 2026-01-01T00:24:59.000Z" in text
     assert "one load cycle of 40 rows" in text
 
