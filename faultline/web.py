@@ -74,14 +74,18 @@ _STATUS: tuple[tuple[type[FaultlineError], HTTPStatus], ...] = (
 
 
 def problem(
-    status: HTTPStatus, detail: str, errors: list[dict[str, Any]] | None = None
+    status: HTTPStatus,
+    detail: str,
+    errors: list[dict[str, Any]] | None = None,
+    members: Mapping[str, str] | None = None,
 ) -> ProblemResponse:
-    """Build a problem+json response."""
+    """Build a problem+json response; `members` are further ones, which RFC 9457 allows."""
     body = Problem(
         type="about:blank", title=status.phrase, status=status, detail=detail, errors=errors
     )
     headers = {"Retry-After": "1"} if status in _WAIT else None
-    return ProblemResponse(body.model_dump(exclude_none=True), status_code=status, headers=headers)
+    content = {**body.model_dump(exclude_none=True), **(members or {})}
+    return ProblemResponse(content, status_code=status, headers=headers)
 
 
 _WAIT = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)

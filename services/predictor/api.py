@@ -33,6 +33,7 @@ from services.predictor.answers import (
     model_answer,
     verdict_answer,
 )
+from services.predictor.bodies import TooLarge, read_body
 from services.predictor.fleet import Fleet
 from services.predictor.loader import Refusal
 from services.predictor.slot import ModelSlot
@@ -131,15 +132,11 @@ def _add_predict(router: APIRouter, fleet: Fleet, request_bytes: int) -> None:
         A machine that the stream knows goes on from its live window, which stays as it is. Nothing
         is stored or published. A machine type without a model is answered `no_model`.
         """
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > request_bytes:
-                return problem(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                    f"the body has more than {request_bytes} bytes; send fewer readings at once",
-                )
-        return await run_in_threadpool(answer, bytes(body))
+        try:
+            body = await read_body(request, request_bytes)
+        except TooLarge as error:
+            return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
+        return await run_in_threadpool(answer, body)
 
 
 def _add_models(

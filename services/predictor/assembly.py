@@ -17,6 +17,7 @@ from faultline.service import Loop
 from faultline.web import equip
 from services.predictor.api import routes
 from services.predictor.fleet import Fleet
+from services.predictor.invocations import invocation_routes
 from services.predictor.loader import ModelLoader
 from services.predictor.metrics import Metrics
 from services.predictor.news import Announcer, ModelNews
@@ -96,6 +97,9 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
     app = FastAPI(title="Faultline predictor", version=__version__, description=_ABOUT)
     app.include_router(
         routes(fleet, slot, loader.refusals, ports.store, settings.predictor_request_bytes)
+    )
+    app.include_router(
+        invocation_routes(fleet.predict, fleet, slot, settings.predictor_request_bytes)
     )
     # Without a model it is ready: it says `no_model`, and that is what is to be said.
     equip(app, {"stream": stream.trouble, "database": ports.database}, metrics.registry)
