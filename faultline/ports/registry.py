@@ -28,6 +28,45 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class DatasetInput:
+    """The rows that a run learnt from, as the registry lists them among its inputs.
+
+    Attributes
+    ----------
+    digest
+        Names the rows; a registry that has room for a part of it only keeps its begin.
+    artifact
+        File or folder among the run's artifacts that holds them, or says where they are.
+    columns
+        Name to type.
+    profile
+        Figures, by name.
+    """
+
+    name: str
+    digest: str
+    artifact: str
+    columns: Mapping[str, str]
+    profile: Mapping[str, int | str]
+
+
+@dataclass(frozen=True)
+class ScoringForm:
+    """What the registry's own clients have to know to score with a bundle.
+
+    Attributes
+    ----------
+    sensors
+        Names of the columns.
+    step_ms
+        Usual time between two rows, for rows without a time.
+    """
+
+    sensors: tuple[str, ...]
+    step_ms: int
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """What one training leaves behind.
 
@@ -37,6 +76,10 @@ class TrainingRun:
         Shown in the registry's list of runs.
     artifacts
         A folder whose content becomes the run's artifacts; the bundle is its subfolder ``model``.
+    dataset
+        None: none is listed.
+    scoring
+        None: the registry's own clients cannot score with it.
     """
 
     experiment: str
@@ -45,6 +88,8 @@ class TrainingRun:
     metrics: Sequence[Metric]
     tags: Mapping[str, str]
     artifacts: Path
+    dataset: DatasetInput | None = None
+    scoring: ScoringForm | None = None
 
 
 @dataclass(frozen=True)
@@ -112,3 +157,21 @@ class ModelRegistry(Protocol):
 
     def download(self, name: str, version: str, to: Path) -> Path:
         """Fetch the version's bundle into the folder `to`; returns the folder with its files."""
+
+    def download_artifacts(self, run_id: str, folder: str, to: Path, max_bytes: int) -> Path:
+        """Fetch the files of a folder of a run's artifacts into `to`, which it returns.
+
+        Parameters
+        ----------
+        folder
+            Such as ``dataset``; holds no folders itself.
+        max_bytes
+            Of all files together.
+
+        Raises
+        ------
+        NotFound
+            When there is no such run, or nothing in the folder.
+        InvalidBundle
+            When it is more, or has names that lead elsewhere. Nothing is fetched then.
+        """

@@ -12,7 +12,14 @@ import pytest
 from faultline.adapters.clock import SystemClock
 from faultline.adapters.memory.registry import MemoryRegistry
 from faultline.errors import InvalidBundle, NotFound, Unavailable
-from faultline.ports.registry import Metric, ModelRegistry, ModelVersion, Stage, TrainingRun
+from faultline.ports.registry import (
+    DatasetInput,
+    Metric,
+    ModelRegistry,
+    ModelVersion,
+    Stage,
+    TrainingRun,
+)
 from faultline.settings import RegistrySettings
 
 TAGS = {"silhouette": "0.61", "gate": "passed", "reason": "größer als verlangt"}
@@ -48,7 +55,7 @@ def artifacts(tmp_path: Path) -> Path:
     return folder
 
 
-def log(registry: ModelRegistry, artifacts: Path) -> str:
+def log(registry: ModelRegistry, artifacts: Path, **more: Any) -> str:
     run = TrainingRun(
         experiment="faultline-contract",
         name="a run",
@@ -56,6 +63,7 @@ def log(registry: ModelRegistry, artifacts: Path) -> str:
         metrics=[Metric("silhouette", 0.5 + k / 100, k) for k in range(2, 9)],
         tags={"job_id": "j1"},
         artifacts=artifacts,
+        **more,
     )
     return registry.log_run(run)
 
@@ -228,6 +236,37 @@ def test_a_download_is_what_was_logged_as_the_model(
     }
 
 
+def test_a_folder_of_a_run_can_be_fetched(
+    registry: ModelRegistry, artifacts: Path, tmp_path: Path
+) -> None:
+    (artifacts / "dataset").mkdir()
+    (artifacts / "dataset" / "rows.parquet").write_bytes(b"rows")
+    run_id = log(registry, artifacts)
+    folder = registry.download_artifacts(run_id, "dataset", tmp_path / "fetched", 4)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"rows.parquet": b"rows"}
+
+
+def test_a_folder_larger_than_allowed_is_not_fetched(
+    registry: ModelRegistry, artifacts: Path, tmp_path: Path
+) -> None:
+    (artifacts / "dataset").mkdir()
+    (artifacts / "dataset" / "rows.parquet").write_bytes(b"rows")
+    run_id = log(registry, artifacts)
+    with pytest.raises(InvalidBundle, match="has 4 bytes, at most 3"):
+        registry.download_artifacts(run_id, "dataset", tmp_path / "fetched", 3)
+    assert not (tmp_path / "fetched").exists()
+
+
+def test_a_folder_or_a_run_that_is_not_there_is_not_found(
+    registry: ModelRegistry, artifacts: Path, tmp_path: Path
+) -> None:
+    run_id = log(registry, artifacts)
+    with pytest.raises(NotFound):
+        registry.download_artifacts(run_id, "dataset", tmp_path, 100)
+    with pytest.raises(NotFound):
+        registry.download_artifacts("0" * 32, "model", tmp_path, 100)
+
+
 @pytest.mark.parametrize("unknown", ["faultline-nothing", "other", "", "faultline-' OR 1=1"])
 def test_an_unknown_model_is_not_found(registry: ModelRegistry, unknown: str) -> None:
     with pytest.raises(NotFound):
@@ -295,6 +334,24 @@ class TestMlflow:
         ]
         assert {one.path for one in client.list_artifacts(run_id)} == {"model", "gate.json"}
 
+    def test_a_dataset_is_listed_as_an_input_that_can_be_loaded(
+        self, registry: ModelRegistry, client, artifacts: Path
+    ) -> None:
+        import mlflow.data  # noqa: PLC0415 - takes seconds
+
+        (artifacts / "dataset").mkdir()
+        (artifacts / "dataset" / "rows.parquet").write_bytes(b"rows")
+        dataset = DatasetInput("pump", "ab" * 32, "dataset", {"flow": "double"}, {"rows": 3})
+        run = client.get_run(log(registry, artifacts, dataset=dataset))
+        [listed] = run.inputs.dataset_inputs
+        assert listed.dataset.name == "pump"
+        assert listed.dataset.digest == ("ab" * 32)[:36]
+        assert [(tag.key, tag.value) for tag in listed.tags] == [
+            ("mlflow.data.context", "training")
+        ]
+        loaded = mlflow.data.get_source(listed).load()
+        assert (Path(loaded) / "rows.parquet").read_bytes() == b"rows"
+
     @pytest.mark.parametrize("suffix", ["@production", "/Production", "/1"])
     def test_models_uris_resolve(
         self,
@@ -312,7 +369,7 @@ class TestMlflow:
         fetched = mlflow.artifacts.download_artifacts(
             f"models:/{name}{suffix}", dst_path=str(tmp_path / "fetched")
         )
-        assert (Path(fetched) / "arrays.npz").read_bytes() == bytes(range(256))
+        assert (Path(fetched) / "bundle" / "arrays.npz").read_bytes() == bytes(range(256))
 
     def test_an_alias_moved_by_another_client_is_followed(
         self, registry: ModelRegistry, client, name: str, artifacts: Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mlflow.entities import FileInfo
 
-from faultline.adapters.mlflow.artifacts import MAX_BYTES, MAX_FILES, require_bundle
+from faultline.adapters.mlflow.artifacts import MAX_BYTES, MAX_FILES, require_files
 from faultline.errors import InvalidBundle, NotFound
 
 
@@ -14,23 +14,25 @@ def file(path: str, size: int | None = 1) -> FileInfo:
 
 
 def test_named_files_of_known_size_are_a_bundle() -> None:
-    require_bundle("s3://b/model", [file("manifest.json"), file("arrays.npz", MAX_BYTES - 1)])
+    require_files(
+        "s3://b/model", [file("manifest.json"), file("arrays.npz", MAX_BYTES - 1)], MAX_BYTES
+    )
 
 
 def test_nothing_is_not_found() -> None:
     with pytest.raises(NotFound):
-        require_bundle("s3://b/model", [])
+        require_files("s3://b/model", [], MAX_BYTES)
 
 
 @pytest.mark.parametrize(
     ("found", "why"),
     [
         ([file("a.json"), file("arrays.npz", None)], "does not tell the size of 'arrays.npz'"),
-        ([file("arrays.npz", MAX_BYTES + 1)], "bytes, a bundle at most"),
-        ([file(f"a{number}") for number in range(MAX_FILES + 1)], "files, a bundle at most"),
+        ([file("arrays.npz", MAX_BYTES + 1)], "bytes, at most"),
+        ([file(f"a{number}") for number in range(MAX_FILES + 1)], "files, at most"),
         ([file("../a")], "no file of a bundle"),
     ],
 )
 def test_what_is_beyond_a_bundle_is_refused(found: list[FileInfo], why: str) -> None:
     with pytest.raises(InvalidBundle, match=why):
-        require_bundle("s3://b/model", found)
+        require_files("s3://b/model", found, MAX_BYTES)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
-from faultline.errors import NotFound
+from faultline.errors import InvalidBundle, NotFound
 from faultline.ports.clock import Clock
 from faultline.ports.registry import ModelVersion, Stage, TrainingRun
 
@@ -140,17 +140,29 @@ class MemoryRegistry:
 
     def download(self, name: str, version: str, to: Path) -> Path:
         """Fetch the version's bundle into the folder `to`; returns the folder with its files."""
-        found = self.version(name, version)
-        files = self.runs[found.run_id].files
-        bundle = {
-            path.removeprefix(f"{_BUNDLE}/"): content
-            for path, content in files.items()
-            if path.startswith(f"{_BUNDLE}/")
+        return self._fetch(self.version(name, version).run_id, _BUNDLE, to)
+
+    def download_artifacts(self, run_id: str, folder: str, to: Path, max_bytes: int) -> Path:
+        """Fetch the files of a folder of a run's artifacts into `to`, which it returns."""
+        return self._fetch(run_id, folder, to, max_bytes)
+
+    def _fetch(self, run_id: str, folder: str, to: Path, max_bytes: int | None = None) -> Path:
+        if run_id not in self.runs:
+            raise NotFound(f"there is no run {run_id}")
+        files = {
+            path.removeprefix(f"{folder}/"): content
+            for path, content in self.runs[run_id].files.items()
+            if path.startswith(f"{folder}/")
         }
-        if not bundle:
-            raise NotFound(f"run {found.run_id} has no bundle")
+        if not files:
+            raise NotFound(f"{folder} of run {run_id}: holds no files")
+        total = sum(map(len, files.values()))
+        if max_bytes is not None and total > max_bytes:
+            raise InvalidBundle(
+                f"{folder} of run {run_id}: has {total} bytes, at most {max_bytes} are fetched"
+            )
         to.mkdir(parents=True, exist_ok=True)
-        for path, content in bundle.items():
+        for path, content in files.items():
             (to / path).write_bytes(content)
         return to
 

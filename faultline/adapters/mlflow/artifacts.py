@@ -17,13 +17,15 @@ MAX_BYTES = 256 * 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
-def fetch(source: str, tracking_uri: str, to: Path) -> None:
+def fetch(source: str, tracking_uri: str, to: Path, max_bytes: int = MAX_BYTES) -> None:
     """Fetch the files of one artifact folder, without subfolders, into the folder `to`.
 
     Parameters
     ----------
     source
         Artifact URI of the folder.
+    max_bytes
+        Of all files together.
 
     Raises
     ------
@@ -37,18 +39,18 @@ def fetch(source: str, tracking_uri: str, to: Path) -> None:
     """
     repository = get_artifact_repository(source, tracking_uri=tracking_uri)
     found = repository.list_artifacts()
-    require_bundle(source, found)
+    require_files(source, found, max_bytes)
     to.mkdir(parents=True, exist_ok=True)
     for entry in found:
         repository.download_artifacts(entry.path, str(to))  # type: ignore[no-untyped-call]
 
 
-def require_bundle(source: str, found: Sequence[FileInfo]) -> None:
+def require_files(source: str, found: Sequence[FileInfo], max_bytes: int) -> None:
     """Check a listing; raises as `fetch` does, before anything is fetched."""
     if not found:
         raise NotFound(f"{source}: holds no files; the run's artifacts were deleted")
     if len(found) > MAX_FILES:
-        raise InvalidBundle(f"{source}: holds {len(found)} files, a bundle at most {MAX_FILES}")
+        raise InvalidBundle(f"{source}: holds {len(found)} files, at most {MAX_FILES} are fetched")
     total = 0
     for entry in found:
         if entry.is_dir or _NAME.fullmatch(entry.path) is None:
@@ -57,5 +59,5 @@ def require_bundle(source: str, found: Sequence[FileInfo]) -> None:
             # What is not told cannot be bounded.
             raise InvalidBundle(f"{source}: the store does not tell the size of {entry.path!r}")
         total += entry.file_size
-    if total > MAX_BYTES:
-        raise InvalidBundle(f"{source}: has {total} bytes, a bundle at most {MAX_BYTES}")
+    if total > max_bytes:
+        raise InvalidBundle(f"{source}: has {total} bytes, at most {max_bytes} are fetched")

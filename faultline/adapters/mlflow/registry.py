@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,20 +16,17 @@ from mlflow.tracking import MlflowClient
 
 from faultline.adapters.mlflow.artifacts import fetch
 from faultline.adapters.mlflow.failures import is_code, translated
+from faultline.adapters.mlflow.runs import MODEL, log_run
+from faultline.adapters.mlflow.scoring_files import BUNDLE
 from faultline.errors import Conflict, FaultlineError, InvalidBundle, NotFound
 from faultline.ports.registry import ModelVersion, Stage, TrainingRun
 from faultline.settings import RegistrySettings
-from mlflow import entities
 
 PRODUCTION = "production"
 STAGING = "staging"
 _STAGE_TAG = "stage"
-_BUNDLE = "model"
 _READY_S = 60
-
 # MLflow refuses more at once.
-_METRICS_AT_ONCE = 1000
-_PARAMS_AT_ONCE = 100
 _PAGE = 200
 
 _NAME = re.compile(r"faultline-[a-z0-9_-]{1,63}")
@@ -69,52 +65,8 @@ class MlflowRegistry:
         return None
 
     def log_run(self, run: TrainingRun) -> str:
-        """Log a finished run with its artifacts; returns its id.
-
-        A run that could not be logged to its end is marked as failed and deleted, if MLflow still
-        answers: who tries again leaves one run and not one for each try.
-        """
-        with translated(f"log a run in {run.experiment!r}"):
-            begun = self._client.create_run(
-                self._experiment(run.experiment), tags=dict(run.tags), run_name=run.name
-            )
-            run_id = str(begun.info.run_id)
-            try:
-                self._fill(run_id, run, int(begun.info.start_time))
-            except BaseException:
-                with suppress(MlflowException):
-                    self._client.set_terminated(run_id, "FAILED")
-                    self._client.delete_run(run_id)
-                raise
-            self._client.set_terminated(run_id, "FINISHED")
-        return run_id
-
-    def _experiment(self, name: str) -> str:
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
-            try:
-                return str(self._client.create_experiment(name))
-            except MlflowException as error:
-                if not is_code(error, "RESOURCE_ALREADY_EXISTS"):
-                    raise
-                # Another trainer was faster.
-                found = self._client.get_experiment_by_name(name)
-                if found is None:
-                    raise
-        if found.lifecycle_stage == "deleted":
-            # Its name stays taken, so without this no run could be logged under it ever again.
-            self._client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
-
-    def _fill(self, run_id: str, run: TrainingRun, at_ms: int) -> None:
-        for params in _portions(list(run.params.items()), _PARAMS_AT_ONCE):
-            self._client.log_batch(run_id, params=[entities.Param(*item) for item in params])
-        for metrics in _portions(run.metrics, _METRICS_AT_ONCE):
-            self._client.log_batch(
-                run_id,
-                metrics=[entities.Metric(m.key, m.value, at_ms, m.step) for m in metrics],
-            )
-        self._client.log_artifacts(run_id, str(run.artifacts))
+        """Log a finished run with its artifacts; returns its id."""
+        return log_run(self._client, run)
 
     def register(
         self, name: str, run_id: str, tags: Mapping[str, str], description: str
@@ -132,7 +84,7 @@ class MlflowRegistry:
             # requests, at every download.
             version = self._client.create_model_version(
                 name,
-                f"{run.info.artifact_uri}/{_BUNDLE}",
+                f"{run.info.artifact_uri}/{MODEL}",
                 run_id,
                 tags=dict(tags),
                 description=description,
@@ -243,7 +195,24 @@ class MlflowRegistry:
         _require(name, version)
         try:
             with translated(f"download version {version} of {name}"):
-                fetch(self._client.get_model_version_download_uri(name, version), self._uri, to)
+                model = self._client.get_model_version_download_uri(name, version)
+                fetch(f"{model}/{BUNDLE}", self._uri, to)
+        except Conflict as error:
+            raise InvalidBundle(str(error)) from error
+        return to
+
+    def download_artifacts(self, run_id: str, folder: str, to: Path, max_bytes: int) -> Path:
+        """Fetch the files of a folder of a run's artifacts into `to`, which it returns.
+
+        Raises
+        ------
+        InvalidBundle
+            When it is more than `max_bytes`, or has names that lead elsewhere.
+        """
+        try:
+            with translated(f"download {folder} of run {run_id}"):
+                run = self._client.get_run(run_id)
+                fetch(f"{run.info.artifact_uri}/{folder}", self._uri, to, max_bytes)
         except Conflict as error:
             raise InvalidBundle(str(error)) from error
         return to
@@ -258,11 +227,6 @@ def _all(search: Callable[..., PagedList[_T]], condition: str) -> Sequence[_T]:
         token = page.token
         if not token:
             return found
-
-
-def _portions(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def _require(name: str, version: str = "1") -> None:

@@ -1,0 +1,122 @@
+"""Logs runs to an MLflow server: parameters, metrics, artifacts, the dataset and the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from faultline.adapters.mlflow.failures import is_code, translated
+from faultline.adapters.mlflow.scoring_files import BUNDLE, write_scoring_files
+from faultline.ports.registry import DatasetInput, TrainingRun
+from mlflow import entities
+
+MODEL = "model"
+
+# MLflow refuses more at once, or longer ones.
+_METRICS_AT_ONCE = 1000
+_PARAMS_AT_ONCE = 100
+_LONGEST_DIGEST = 36
+
+_T = TypeVar("_T")
+
+
+def log_run(client: MlflowClient, run: TrainingRun) -> str:
+    """Log a finished run with its artifacts; returns its id.
+
+    A run that could not be logged to its end is marked as failed and deleted, if MLflow still
+    answers: who tries again leaves one run and not one for each try.
+    """
+    with translated(f"log a run in {run.experiment!r}"):
+        begun = client.create_run(
+            _experiment(client, run.experiment), tags=dict(run.tags), run_name=run.name
+        )
+        run_id = str(begun.info.run_id)
+        try:
+            _fill(client, begun.info, run)
+        except BaseException:
+            with suppress(MlflowException):
+                client.set_terminated(run_id, "FAILED")
+                client.delete_run(run_id)
+            raise
+        client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name))
+        except MlflowException as error:
+            if not is_code(error, "RESOURCE_ALREADY_EXISTS"):
+                raise
+            # Another trainer was faster.
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        # Its name stays taken, so without this no run could be logged under it ever again.
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _fill(client: MlflowClient, begun: entities.RunInfo, run: TrainingRun) -> None:
+    run_id, at_ms = str(begun.run_id), int(begun.start_time)
+    for params in _portions(list(run.params.items()), _PARAMS_AT_ONCE):
+        client.log_batch(run_id, params=[entities.Param(*item) for item in params])
+    for metrics in _portions(run.metrics, _METRICS_AT_ONCE):
+        client.log_batch(
+            run_id,
+            metrics=[entities.Metric(m.key, m.value, at_ms, m.step) for m in metrics],
+        )
+    for path in sorted(run.artifacts.iterdir()):
+        if path.name == MODEL:
+            client.log_artifacts(run_id, str(path), f"{MODEL}/{BUNDLE}")
+        elif path.is_dir():
+            client.log_artifacts(run_id, str(path), path.name)
+        else:
+            client.log_artifact(run_id, str(path))
+    if run.scoring is not None:
+        with TemporaryDirectory(prefix="faultline-model-") as folder:
+            location = f"{begun.artifact_uri}/{MODEL}"
+            write_scoring_files(Path(folder), run.scoring, run_id=run_id, location=location)
+            client.log_artifacts(run_id, folder, MODEL)
+    if run.dataset is not None:
+        client.log_inputs(run_id, [_input(run.dataset, str(begun.artifact_uri))])
+
+
+def _input(dataset: DatasetInput, artifact_uri: str) -> entities.DatasetInput:
+    source = f"{artifact_uri}/{dataset.artifact}"
+    scheme = urlsplit(source).scheme
+    columns = [
+        {"name": name, "type": kind, "required": False} for name, kind in dataset.columns.items()
+    ]
+    return entities.DatasetInput(
+        entities.Dataset(
+            name=dataset.name,
+            digest=dataset.digest[:_LONGEST_DIGEST],
+            # MLflow has no source for its own artifacts; "local" loads from any artifact URI.
+            source_type="local" if scheme in {"", "file", "mlflow-artifacts"} else scheme,
+            source=_json({"uri": source}),
+            schema=_json({"mlflow_colspec": columns}),
+            profile=_json(dict(dataset.profile)),
+        ),
+        [entities.InputTag("mlflow.data.context", "training")],
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _portions(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
