@@ -6,24 +6,29 @@ merely abnormal is the score's business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faultline.detector.history import MachineHistory
-from faultline.detector.runs import has_stretch, lasts, longest_stretch, pairs_held, repeats
+from faultline.detector.runs import (
+    has_stretch,
+    have_changed,
+    lasts,
+    longest_stretch,
+    pairs_held,
+    repeats,
+)
 
 REACH_ROWS = 120
 """A verdict rests on its own row and those before it, so many together."""
 
 LEAST_ROWS = 10
 """Nothing is called stuck or silent before so many rows."""
-
-_LEAST_PAIRS = LEAST_ROWS - 1
 
 PATIENCE = 3
 """Stuck or silent is what lasts so many times as long as it ever did in training.
@@ -38,6 +43,7 @@ largest value. Transmitters are chosen so that ordinary running fills a good par
 one that works cannot show ten times what it ever did; a pressure that doubles, or a vibration that
 is six times that of a good machine (zone D of ISO 20816), is well inside."""
 
+_MOST_ROWS = 2**31
 _EDGE = float(np.finfo(np.float64).max)
 
 
@@ -93,18 +99,6 @@ class HealthLimits:
     def silent_after(self) -> NDArray[np.int64]:
         """After how many rows without a value it is silent; above `REACH_ROWS` never."""
         return np.maximum(LEAST_ROWS, PATIENCE * self.longest_silence)
-
-    def to_arrays(self) -> dict[str, NDArray[np.float64 | np.int64]]:
-        """Return the limits by name, for an npz file."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.float64 | np.int64]]) -> HealthLimits:
-        """Build the limits that `to_arrays` gave; ValueError when they can't be."""
-        absent = [field.name for field in fields(cls) if field.name not in arrays]
-        if absent:
-            raise ValueError(f"the health limits lack {', '.join(absent)}")
-        return cls(**{field.name: arrays[field.name] for field in fields(cls)})  # type: ignore[arg-type]
 
 
 class Health(NamedTuple):
@@ -174,7 +168,11 @@ def learn_limits(sensors: Sequence[str], histories: Sequence[MachineHistory]) ->
 
 
 def check_health(
-    limits: HealthLimits, carried: NDArray[np.float64], values: NDArray[np.float64]
+    limits: HealthLimits,
+    carried: NDArray[np.float64],
+    values: NDArray[np.float64],
+    *,
+    is_sound: bool = False,
 ) -> Health:
     """Judge each value of some rows by the rows before it.
 
@@ -194,6 +192,8 @@ def check_health(
         Shape (m, d): the machine's raw rows before these, oldest first.
     values
         Shape (n, d): the rows to judge, in the sensors' own units. What is not finite is missing.
+    is_sound
+        Whether it is known already that no value is missing or out of its range.
 
     Examples
     --------
@@ -205,73 +205,67 @@ def check_health(
     (array([1]), array([2]))
     """
     carried = carried[len(carried) - min(len(carried), limits.rows_needed) :]
-    masks = np.zeros((4, *values.shape), dtype=np.bool_)
-    missing, stuck, out_of_range, silent = masks
-    health = Health(missing, stuck, out_of_range, silent)
-    if not values.size:
-        return health
-    least, most = _extremes(values)
-    # NaN fails every comparison, so this is False where a value is missing as well.
-    whole = bool(((least >= limits.low) & (most <= limits.high)).all())
-    if not whole:
+    missing = out_of_range = silent = nowhere(*values.shape)
+    if not is_sound:
         finite = np.isfinite(values)
-        np.logical_not(finite, out=missing)
-        np.logical_or(values < limits.low, values > limits.high, out=out_of_range)
-        out_of_range &= finite
-    if len(carried) + len(values) < LEAST_ROWS:
-        return health
-
-    begin = len(carried)
-    suspect = _may_be_stuck(carried, values, None if whole else missing)
-    if suspect.any():
-        for column in np.flatnonzero(suspect & (limits.stuck_after <= REACH_ROWS)):
-            rows = np.concatenate((carried[:, column], values[:, column]))
-            stuck[:, column] = repeats(rows, int(limits.stuck_after[column]), REACH_ROWS)[begin:]
-    if not whole:
-        suspect = _may_be_silent(carried, missing)
-        for column in np.flatnonzero(suspect & (limits.silent_after <= REACH_ROWS)):
-            gone = np.concatenate((~np.isfinite(carried[:, column]), missing[:, column]))
-            silent[:, column] = lasts(gone, int(limits.silent_after[column]))[begin:]
-    return health
+        missing = ~finite
+        out_of_range = finite & ((values < limits.low) | (values > limits.high))
+        silent = _silent(limits, carried, missing)
+    return Health(missing, _stuck(limits, carried, values), out_of_range, silent)
 
 
-def _extremes(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least and largest of each column; NaN where there is one.
-
-    Rows are laid side by side first: NumPy goes down narrow columns several times as slowly.
-    """
-    n, d = values.shape
-    if n == 1:
-        return values[0], values[0]
-    side_by_side = max(1, 512 // d)
-    whole = n - n % side_by_side
-    if whole >= 2 * side_by_side:
-        wide = values[:whole].reshape(-1, side_by_side * d)
-        least, most = wide.min(axis=0).reshape(-1, d), wide.max(axis=0).reshape(-1, d)
-        return (
-            np.concatenate((least, values[whole:])).min(axis=0),
-            np.concatenate((most, values[whole:])).max(axis=0),
-        )
-    return values.min(axis=0), values.max(axis=0)
+def nowhere(n: int, d: int) -> NDArray[np.bool_]:
+    """Give a mask (n, d) that is set nowhere. It takes no memory and can't be written to."""
+    return _unset(d)[:n]
 
 
-def _may_be_stuck(
-    carried: NDArray[np.float64],
-    values: NDArray[np.float64],
-    missing: NDArray[np.bool_] | None,
+@lru_cache(maxsize=64)
+def _unset(d: int) -> NDArray[np.bool_]:
+    return np.broadcast_to(np.False_, (_MOST_ROWS, d))
+
+
+def _stuck(
+    limits: HealthLimits, carried: NDArray[np.float64], values: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Say in which columns `LEAST_ROWS` rows up to a new one are equal or missing; shape (d,)."""
-    recent = carried[-_LEAST_PAIRS:]
-    if len(values) == 1:
-        return np.asarray(((recent == values) | ~np.isfinite(recent)).all(axis=0))
-    seam = np.concatenate((recent, values[:_LEAST_PAIRS]))
-    found = has_stretch(pairs_held(seam, ~np.isfinite(seam)), _LEAST_PAIRS)
-    if len(values) > _LEAST_PAIRS:
-        found |= has_stretch(pairs_held(values, missing), _LEAST_PAIRS)
-    return found
+    columns = _held(carried, values)
+    if columns is None:
+        return nowhere(*values.shape)
+    stuck = np.zeros(values.shape, dtype=np.bool_)
+    for column in columns[limits.stuck_after[columns] <= REACH_ROWS]:
+        rows = np.concatenate((carried[:, column], values[:, column]))
+        own = repeats(rows, int(limits.stuck_after[column]), REACH_ROWS)
+        stuck[:, column] = own[len(carried) :]
+    return stuck
 
 
-def _may_be_silent(carried: NDArray[np.float64], missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Say in which columns `LEAST_ROWS` rows up to a new one are missing; shape (d,)."""
-    seam = np.concatenate((~np.isfinite(carried[-_LEAST_PAIRS:]), missing[:_LEAST_PAIRS]))
-    return has_stretch(seam, LEAST_ROWS) | has_stretch(missing, LEAST_ROWS)
+def _held(carried: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.int64] | None:
+    """Which columns have `LEAST_ROWS` rows up to a new one that are all equal or missing."""
+    if len(carried) + len(values) < LEAST_ROWS or not len(values):
+        return None
+    # Of so many pairs of neighbours, one ends at the first new row or at a multiple beyond it.
+    step = LEAST_ROWS - 1
+    changed = np.ones(values.shape[1], dtype=np.bool_)
+    if len(carried):
+        changed = have_changed(carried[-1], values[0])
+    if len(values) > step:
+        changed = changed & have_changed(values[step - 1 : -1 : step], values[step::step]).all(
+            axis=0
+        )
+    if np.count_nonzero(changed) == len(changed):
+        return None
+    columns = np.flatnonzero(~changed)
+    rows = np.concatenate((carried[-step:, columns], values[:, columns]))
+    return columns[has_stretch(pairs_held(rows), step)]
+
+
+def _silent(
+    limits: HealthLimits, carried: NDArray[np.float64], missing: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    silent = np.zeros(missing.shape, dtype=np.bool_)
+    before = ~np.isfinite(carried[1 - LEAST_ROWS :])
+    seam = np.concatenate((before, missing[: LEAST_ROWS - 1]))
+    suspect = has_stretch(seam, LEAST_ROWS) | has_stretch(missing, LEAST_ROWS)
+    for column in np.flatnonzero(suspect & (limits.silent_after <= REACH_ROWS)):
+        gone = np.concatenate((~np.isfinite(carried[:, column]), missing[:, column]))
+        silent[:, column] = lasts(gone, int(limits.silent_after[column]))[len(carried) :]
+    return silent

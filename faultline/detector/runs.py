@@ -6,13 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def pairs_held(rows: NDArray[np.float64], missing: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+def have_changed(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether a value differs from the one before it, neither being missing; same shapes."""
+    changed: NDArray[np.bool_] = before != after
+    changed &= np.isfinite(before)
+    changed &= np.isfinite(after)
+    return changed
+
+
+def pairs_held(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether each row but the first equals the one before, or one of the two is missing."""
-    same: NDArray[np.bool_] = rows[1:] == rows[:-1]
-    if missing is not None:
-        same |= missing[1:]
-        same |= missing[:-1]
-    return same
+    return ~have_changed(rows[:-1], rows[1:])
 
 
 def has_stretch(flags: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:

@@ -31,14 +31,15 @@ _ARRAYS = (
     "speed",
     "origin",
 )
+_LIMITS = ("low", "high", "longest_run", "longest_silence")
 
 
 def arrays(detector: Detector) -> dict[str, NDArray[np.float64]]:
     """Take out what is an array; all of them float64."""
     taken = {name: getattr(detector, name) for name in _ARRAYS}
     if detector.limits is not None:
-        for name, array in detector.limits.to_arrays().items():
-            taken[name] = array.astype(np.float64)
+        for name in _LIMITS:
+            taken[name] = getattr(detector.limits, name).astype(np.float64)
     return taken
 
 
@@ -68,7 +69,7 @@ def fields_of(
         When a part is absent or of the wrong kind.
     """
     limits = None
-    if "low" in stored_arrays:
+    if not stored_arrays.keys().isdisjoint(_LIMITS):
         limits = HealthLimits(
             low=parts.floats(stored_arrays, "low"),
             high=parts.floats(stored_arrays, "high"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -83,3 +84,24 @@ def test_an_absent_part_is_named() -> None:
 
     with pytest.raises(ValueError, match="'clusters' is absent"):
         Detector.from_parts(detector().parameters(), arrays)
+
+
+def test_the_limits_of_sensors_survive_exactly(fitted: Fit) -> None:
+    judge = fitted.detector
+
+    again = Detector.from_parts(judge.parameters(), judge.to_arrays())
+
+    assert judge.limits is not None
+    assert again.limits is not None
+    for own, read in zip(astuple(judge.limits), astuple(again.limits), strict=True):
+        assert read.dtype == own.dtype
+        assert_array_equal(read, own)
+
+
+@pytest.mark.parametrize("absent", ["low", "high", "longest_run", "longest_silence"])
+def test_limits_of_which_a_part_is_absent_are_refused(fitted: Fit, absent: str) -> None:
+    arrays = fitted.detector.to_arrays()
+    del arrays[absent]
+
+    with pytest.raises(ValueError, match=f"'{absent}' is absent"):
+        Detector.from_parts(fitted.detector.parameters(), arrays)
