@@ -86,7 +86,7 @@ def explain(  # noqa: PLR0917 - Typer reads options from the signature
     layout = Layout(timestamp_column, timestamp_unit.value, machine_column)
     table = read_table(input_file, layout, loaded.model.detector.sensors)
     machine_id = choose_machine(table, machine, offline.MACHINE)
-    row = find_row(table, at, timestamp_unit.value, machine_id)
+    row = find_row(table, at, machine_id)
     window_rows = loaded.model.detector.window_rows
     explained = explain_row(
         loaded.model,

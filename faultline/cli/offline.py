@@ -23,8 +23,10 @@ class TimestampUnit(StrEnum):
     """What a number in the timestamp column counts, since 1970."""
 
     AUTO = "auto"
-    MILLISECONDS = "ms"
     SECONDS = "s"
+    MILLISECONDS = "ms"
+    MICROSECONDS = "us"
+    NANOSECONDS = "ns"
 
 
 TimestampColumnOption = Annotated[
@@ -32,14 +34,15 @@ TimestampColumnOption = Annotated[
     typer.Option(
         metavar="COLUMN",
         help="Holds the time: RFC 3339 such as 2026-11-21T08:00:00Z (UTC if it names no zone), or "
-        "a number since 1970.",
+        "a number since 1970, or since a start, such as the row's.",
     ),
 ]
 TimestampUnitOption = Annotated[
     TimestampUnit,
     typer.Option(
-        help="What a number there counts. auto: seconds if the file's first is one of the years "
-        "2001 to 2100 in seconds, else milliseconds."
+        help="What a number there counts. auto: what makes the file's first one of the years 2001 "
+        "to 2100; of numbers too small for a date, seconds where they are less than 100 apart, "
+        "else milliseconds."
     ),
 ]
 MachineColumnOption = Annotated[

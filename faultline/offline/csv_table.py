@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faultline.errors import InvalidReading
-from faultline.offline.table import InvalidTable, Layout, Table, first_unit
+from faultline.offline.table import CountedUnit, InvalidTable, Layout, Table, counted_unit
 from faultline.readings import check_machine_id, field_of
 from faultline.sources import delimited
 from faultline.sources.delimited import Delimited
@@ -47,7 +46,7 @@ class _Reader:
     cells: array[float] = field(default_factory=lambda: array("d"))
     left_out: dict[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
-    unit: Literal["ms", "s"] | None = None
+    unit: CountedUnit = "ms"
 
     def read(self, text: io.TextIOBase) -> Table:
         source = delimited.begin(self.path, text)
@@ -58,6 +57,8 @@ class _Reader:
             if self.layout.machine_column is None
             else self._position(source, self.layout.machine_column, "--machine-column")
         )
+        stamps = [row[timestamp] for row in source.head if timestamp < len(row)]
+        self.unit = counted_unit(self.layout.timestamp_unit, stamps)
         sensors = self._sensors(source)
         pick = _picker([source.header.index(name) for name in sensors])
         width = len(source.header)
@@ -66,14 +67,15 @@ class _Reader:
                 continue
             delimited.check_width(self.path, line, row, width)
             try:
-                self.times_ms.append(self._timestamp_ms(row[timestamp].strip()))
+                self.times_ms.append(delimited.timestamp_ms(row[timestamp].strip(), self.unit))
                 if machine is not None:
                     self._machine(row[machine])
             except InvalidReading as error:
                 told = self.layout.timestamp_column
                 if field_of(str(error)) == "machine_id" and self.layout.machine_column:
                     told = self.layout.machine_column
-                raise InvalidTable(f"{self.path}: line {line}, column {told!r}: {error}") from error
+                wrong = str(error).removeprefix("timestamp: ")
+                raise InvalidTable(f"{self.path}: line {line}, column {told!r}: {wrong}") from error
             self.timestamps.append(row[timestamp])
             self.lines.append(line)
             cells = pick(row)
@@ -105,11 +107,6 @@ class _Reader:
             elif name not in roles:
                 sensors.append(name)
         return tuple(sensors)
-
-    def _timestamp_ms(self, cell: str) -> int:
-        if self.unit is None:
-            self.unit = first_unit(self.layout.timestamp_unit, cell)
-        return delimited.timestamp_ms(cell, self.unit)
 
     def _machine(self, machine_id: str) -> None:
         if machine_id not in self.known_machines:
@@ -155,6 +152,7 @@ class _Reader:
             columns=self.columns,
             timestamps=self.timestamps,
             timestamps_ms=_whole(self.times_ms),
+            timestamp_unit=self.unit,
             machine_ids=self.machine_ids if has_machines else None,
             sensors=tuple(sensors[column] for column in kept),
             values=values if len(kept) == len(sensors) else values[:, kept],

@@ -16,7 +16,7 @@ from faultline.errors import InvalidReading, NotFound
 from faultline.judge import EVERYTHING, Explanation, Model, judge
 from faultline.machine_state import MachineState
 from faultline.offline.scoring import PART_ROWS, readings
-from faultline.offline.table import Table, Unit, first_unit
+from faultline.offline.table import Table, dated_unit
 from faultline.sources.delimited import timestamp_ms
 from faultline.verdicts import SensorContribution, Verdict
 
@@ -107,13 +107,8 @@ def choose_machine(table: Table, asked_for: str | None, otherwise: str) -> str:
     return asked_for
 
 
-def find_row(table: Table, at: str, unit: Unit, machine_id: str) -> int:
+def find_row(table: Table, at: str, machine_id: str) -> int:
     """Find a machine's row by its time, written as in the file or otherwise.
-
-    Parameters
-    ----------
-    unit
-        What a number counts, as in `Layout`.
 
     Raises
     ------
@@ -126,7 +121,7 @@ def find_row(table: Table, at: str, unit: Unit, machine_id: str) -> int:
     if written:
         return int(written[0])
     try:
-        at_ms = timestamp_ms(at.strip(), first_unit(unit, at))
+        at_ms = timestamp_ms(at.strip(), dated_unit(at) or table.timestamp_unit)
     except InvalidReading as error:
         raise NotFound(f"--at {at}: {error}; {_extent(table, rows)}") from error
     same = rows[table.timestamps_ms[rows] == at_ms]

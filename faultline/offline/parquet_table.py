@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -13,14 +12,18 @@ from numpy.typing import NDArray
 
 from faultline.errors import InvalidReading
 from faultline.offline.table import (
+    CountedUnit,
     InvalidTable,
     Layout,
     Table,
-    first_unit,
-    no_column,
+    counted_unit,
 )
 from faultline.readings import check_machine_id
+from faultline.sources import delimited
 from faultline.sources.delimited import timestamp_ms
+
+# Rows looked at to tell what a number in the timestamp column counts.
+_HEAD_ROWS = 100
 
 
 def read_parquet(path: Path, layout: Layout, wanted: Sequence[str] | None) -> Table:
@@ -44,7 +47,7 @@ def read_parquet(path: Path, layout: Layout, wanted: Sequence[str] | None) -> Ta
         table = file.read(columns=list(read))
     except (pa.ArrowException, OSError) as error:
         raise InvalidTable(f"{path}: cannot be read as Parquet: {error}") from error
-    stand, times_ms = _times(path, table.column(layout.timestamp_column), layout)
+    stand, times_ms, unit = _times(path, table.column(layout.timestamp_column), layout)
     values = np.empty((table.num_rows, len(sensors)))
     for column, name in enumerate(sensors):
         values[:, column] = (
@@ -55,6 +58,7 @@ def read_parquet(path: Path, layout: Layout, wanted: Sequence[str] | None) -> Ta
         columns=tuple(names),
         timestamps=stand,
         timestamps_ms=times_ms,
+        timestamp_unit=unit,
         machine_ids=None if layout.machine_column is None else _machines(path, table, layout),
         sensors=sensors,
         values=values,
@@ -69,9 +73,11 @@ def _require(path: Path, names: Sequence[str], layout: Layout) -> None:
         if names.count(name) > 1:
             raise InvalidTable(f"{path}: names the column {name!r} twice")
     if layout.timestamp_column not in names:
-        raise no_column(path, names, layout.timestamp_column, "--timestamp-column")
+        told = delimited.no_column(names, layout.timestamp_column, "--timestamp-column")
+        raise InvalidTable(f"{path}: {told}")
     if layout.machine_column is not None and layout.machine_column not in names:
-        raise no_column(path, names, layout.machine_column, "--machine-column")
+        told = delimited.no_column(names, layout.machine_column, "--machine-column")
+        raise InvalidTable(f"{path}: {told}")
 
 
 def _sensors(
@@ -114,7 +120,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _times(
     path: Path, column: pa.ChunkedArray, layout: Layout
-) -> tuple[list[str], NDArray[np.int64]]:
+) -> tuple[list[str], NDArray[np.int64], CountedUnit]:
     if column.null_count:
         row = column.is_null().to_pylist().index(True) + 1
         raise InvalidTable(
@@ -122,14 +128,14 @@ def _times(
         )
     kind = column.type
     stand: list[str] = column.cast(pa.string()).to_pylist()
-    unit: Literal["ms", "s"]
+    unit: CountedUnit
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         zone = kind.tz if pa.types.is_timestamp(kind) else None
         whole = column.cast(pa.timestamp("ms", zone), safe=False).cast(pa.int64())
         cells, unit = whole.cast(pa.string()).to_pylist(), "ms"
     elif (_is_number(kind) and not pa.types.is_boolean(kind)) or _is_string(kind):
         cells = stand
-        unit = first_unit(layout.timestamp_unit, stand[0] if stand else "")
+        unit = counted_unit(layout.timestamp_unit, stand[:_HEAD_ROWS])
     else:
         raise InvalidTable(
             f"{path}: column {layout.timestamp_column!r} is of the type {kind}; it must hold times"
@@ -139,10 +145,11 @@ def _times(
         try:
             times_ms[row] = timestamp_ms(cell.strip(), unit)
         except InvalidReading as error:
+            wrong = str(error).removeprefix("timestamp: ")
             raise InvalidTable(
-                f"{path}: row {row + 1}, column {layout.timestamp_column!r}: {error}"
+                f"{path}: row {row + 1}, column {layout.timestamp_column!r}: {wrong}"
             ) from error
-    return stand, times_ms
+    return stand, times_ms, unit
 
 
 def _is_string(kind: pa.DataType) -> bool:

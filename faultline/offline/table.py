@@ -16,11 +16,20 @@ from numpy.typing import NDArray
 from faultline.errors import FaultlineError, InvalidReading
 from faultline.readings import MAX_ABSOLUTE_VALUE, make_reading
 
-Unit = Literal["auto", "ms", "s"]
+CountedUnit = Literal["s", "ms", "us", "ns"]
+Unit = Literal["auto", "s", "ms", "us", "ns"]
 
-# As seconds these are 2001 to 2100; as milliseconds they are days of 1970, when nobody measured.
-_FIRST_SECONDS = 1_000_000_000
-_LAST_SECONDS = 4_133_980_800
+# From these numbers on a unit gives the years from 2001; times _LAST_YEAR it is past 2100.
+_FROM: tuple[tuple[float, CountedUnit], ...] = (
+    (1e18, "ns"),
+    (1e15, "us"),
+    (1e12, "ms"),
+    (1e9, "s"),
+)
+_LAST_YEAR = 4.134
+# Smaller ones name no date: nobody measured in 1970. They count from a start, and if in
+# milliseconds, no row comes so soon after another.
+_LEAST_STEP_MS = 100.0
 
 
 class InvalidTable(FaultlineError):
@@ -36,8 +45,7 @@ class Layout:
     timestamp_column
         RFC 3339 text (UTC if it names no zone), or a number since 1970.
     timestamp_unit
-        What such a number counts; ``auto``: seconds where the first one of the file is one of the
-        years 2001 to 2100 in seconds, else milliseconds.
+        What such a number counts; ``auto``: see `counted_unit`.
     machine_column
         Name of a column with machine ids; None: every file is of one machine.
     ignore
@@ -70,6 +78,8 @@ class Table:
         As they stand in the file.
     timestamps_ms
         Shape (n,), int64.
+    timestamp_unit
+        What a number among `timestamps` counts.
     machine_ids
         One per row; None without a machine column.
     sensors, values
@@ -84,6 +94,7 @@ class Table:
     columns: tuple[str, ...]
     timestamps: Sequence[str]
     timestamps_ms: NDArray[np.int64]
+    timestamp_unit: CountedUnit
     machine_ids: Sequence[str] | None
     sensors: tuple[str, ...]
     values: NDArray[np.float64]
@@ -127,31 +138,50 @@ def checked(table: Table) -> Table:
     beyond = np.abs(table.values) > MAX_ABSOLUTE_VALUE
     if beyond.any():
         row, column = (int(index) for index in np.argwhere(beyond)[0])
+        value = float(table.values[row, column])
         raise InvalidTable(
-            f"{table.at(row)}, column {table.sensors[column]!r}: {table.values[row, column]!r} "
+            f"{table.at(row)}, column {table.sensors[column]!r}: {value!r} "
             f"must be a finite number of at most {MAX_ABSOLUTE_VALUE:g} in size"
         )
     return table
 
 
-def first_unit(unit: Unit, first: str) -> Literal["ms", "s"]:
+def dated_unit(cell: str) -> CountedUnit | None:
+    """The unit in which a number is a time of the years 2001 to 2100; None if there is none.
+
+    >>> dated_unit("1763712000"), dated_unit("1763712000000000"), dated_unit("17")
+    ('s', 'us', None)
+    """
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return next((unit for least, unit in _FROM if least <= number < least * _LAST_YEAR), None)
+
+
+def counted_unit(unit: Unit, cells: Sequence[str]) -> CountedUnit:
     """Decide what a file's numbers count, by the first of its timestamps.
 
-    >>> first_unit("auto", "1763712000"), first_unit("auto", "17"), first_unit("s", "17")
-    ('s', 'ms', 's')
+    By the size of the first one, if it is a time of the years 2001 to 2100 in seconds,
+    milliseconds, microseconds or nanoseconds. Smaller ones, which name no date, are seconds (or
+    the numbers of the rows) where they are less than 100 apart, else milliseconds.
+
+    >>> counted_unit("auto", ["1763712000"]), counted_unit("auto", ["1763712000000"])
+    ('s', 'ms')
+    >>> counted_unit("auto", ["0", "0.5", "1"]), counted_unit("auto", ["0", "1000"])
+    ('s', 'ms')
     """
     if unit != "auto":
         return unit
     try:
-        number = float(first)
+        numbers = np.array([float(cell) for cell in cells])
     except ValueError:
         return "ms"
-    return "s" if _FIRST_SECONDS <= number < _LAST_SECONDS else "ms"
-
-
-def no_column(path: Path, columns: Sequence[str], name: str, option: str) -> InvalidTable:
-    """Say that a column is not there, which ones are, and what would name the right one."""
-    return InvalidTable(
-        f"{path}: there is no column {name!r}; the columns are {', '.join(columns)}. "
-        f"Name the right one with {option}"
-    )
+    if not numbers.size:
+        return "ms"
+    dated = dated_unit(cells[0])
+    if dated is not None:
+        return dated
+    steps = np.abs(np.diff(numbers))
+    steps = steps[steps > 0]
+    return "s" if steps.size and np.median(steps) < _LEAST_STEP_MS else "ms"

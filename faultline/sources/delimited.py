@@ -14,12 +14,15 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from faultline.errors import FaultlineError
+from faultline.errors import FaultlineError, InvalidReading
 from faultline.readings import parse_timestamp
+from faultline.readings.refusal import short
 
 # Rows looked at to tell which columns are text.
 _HEAD_ROWS = 100
+_MOST_NAMES = 40
 _SEPARATORS = ",;\t"
+_PER_MS = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -75,9 +78,24 @@ def telling(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise InvalidCsv(f"{path}: not UTF-8 text ({error.reason}); convert it first") from error
+        raise InvalidCsv(f"{path}: {_undecodable(path)}; save it as UTF-8 first") from error
     except (csv.Error, EOFError, OSError) as error:
         raise InvalidCsv(f"{path}: {error}") from error
+
+
+def _undecodable(path: Path) -> str:
+    """Find the first line that is no UTF-8 text."""
+    with path.open("rb") as raw:
+        packed = raw.peek(2)[:2] == _GZIP_MAGIC
+        for number, line in enumerate(gzip.GzipFile(fileobj=raw) if packed else raw, start=1):
+            try:
+                line.decode("utf-8-sig")
+            except UnicodeDecodeError as error:
+                return (
+                    f"line {number} is not UTF-8 text (byte 0x{line[error.start]:02x} after "
+                    f"{short(line[: error.start].decode())})"
+                )
+    return "it is not UTF-8 text"
 
 
 def begin(path: Path, text: io.TextIOBase) -> Delimited:
@@ -86,17 +104,27 @@ def begin(path: Path, text: io.TextIOBase) -> Delimited:
     Raises
     ------
     InvalidCsv
-        When the first line is empty or names a column twice.
+        When there is no first line, or it is empty, names one column only, or one twice.
     """
     header_line = text.readline()
+    if not header_line:
+        raise InvalidCsv(f"{path}: the file is empty")
     if not header_line.strip():
         raise InvalidCsv(f"{path}: line 1 is empty; it must name the columns")
     separator = max(_SEPARATORS, key=header_line.count)
     header = tuple(name.strip() for name in next(csv.reader([header_line], delimiter=separator)))
+    if len(header) == 1:
+        raise InvalidCsv(
+            f"{path}: line 1 names one column only, {short(header[0])}; a table has a column of "
+            "times and one per sensor, separated by comma, semicolon or tab"
+        )
     for name in header:
         if header.count(name) > 1:
             raise InvalidCsv(f"{path}: line 1 names the column {name!r} twice")
-    rows = csv.reader(text, delimiter=separator)
+    rows = (
+        row if len(row) > 1 or "".join(row).strip() else []
+        for row in csv.reader(text, delimiter=separator)
+    )
     head = list(islice(rows, _HEAD_ROWS))
     return Delimited(header, head, chain(head, rows), decimal_comma=separator == ";")
 
@@ -106,10 +134,17 @@ def position(path: Path, header: Sequence[str], name: str, option: str) -> int:
     try:
         return header.index(name)
     except ValueError:
-        raise InvalidCsv(
-            f"{path}: there is no column {name!r}; the columns are {', '.join(header)}. "
-            f"Name the right one with {option}"
-        ) from None
+        raise InvalidCsv(f"{path}: {no_column(header, name, option)}") from None
+
+
+def no_column(header: Sequence[str], name: str, option: str) -> str:
+    """Say that a column is not there, which ones are, and what would name the right one."""
+    named = [column or "(one without a name)" for column in header]
+    more = f" and {len(named) - _MOST_NAMES} more" if len(named) > _MOST_NAMES else ""
+    return (
+        f"there is no column {name!r}; the columns are {', '.join(named[:_MOST_NAMES])}{more}. "
+        f"Name the right one with {option}"
+    )
 
 
 def number(cell: str, decimal_comma: bool) -> float | None:
@@ -160,10 +195,11 @@ def no_number(path: Path, line: int, column: str, cell: str) -> InvalidCsv:
 def check_width(path: Path, line: int, row: Sequence[str], width: int) -> None:
     """Raise `InvalidCsv` when a row has more or fewer cells than the header."""
     if len(row) != width:
-        raise InvalidCsv(f"{path}: line {line} has {len(row)} cells, the header {width}")
+        cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
+        raise InvalidCsv(f"{path}: line {line} has {cells}, the header {width}")
 
 
-def timestamp_ms(cell: str, unit: Literal["ms", "s"]) -> int:
+def timestamp_ms(cell: str, unit: Literal["s", "ms", "us", "ns"]) -> int:
     """Milliseconds since the epoch of RFC 3339 text, or of a number that counts `unit`.
 
     Raises
@@ -175,4 +211,10 @@ def timestamp_ms(cell: str, unit: Literal["ms", "s"]) -> int:
         since = float(cell)
     except ValueError:
         return parse_timestamp(cell)
-    return parse_timestamp(since * 1_000 if unit == "s" else since)
+    try:
+        # Without the rounding 1.001 s would be cut off to 1,000 ms.
+        return parse_timestamp(since if unit == "ms" else round(since / _PER_MS[unit], 3))
+    except InvalidReading as error:
+        raise InvalidReading(
+            f"timestamp: {short(cell)}, counted in {unit}, is no time in the years 1970 to 2100"
+        ) from error

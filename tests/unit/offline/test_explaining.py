@@ -55,18 +55,18 @@ def test_a_row_is_found_by_its_text_and_by_its_time(table: Table, pump: Any) -> 
         str(pump.start_ms + 100_000),
         str(pump.start_ms // 1_000 + 100),
     ):
-        assert find_row(table, at, "auto", "machine") == 100
+        assert find_row(table, at, "machine") == 100
 
 
 def test_a_time_between_rows_names_the_nearest(table: Table) -> None:
     told = r"no row with a value at 2026-01-01T00:01:40.400Z; the nearest are .*:40.000Z and .*:41"
     with pytest.raises(NotFound, match=told):
-        find_row(table, "2026-01-01T00:01:40.400Z", "auto", "machine")
+        find_row(table, "2026-01-01T00:01:40.400Z", "machine")
 
 
 def test_a_time_that_is_none_says_which_there_are(table: Table) -> None:
     with pytest.raises(NotFound, match=r"--at noon: .*the rows are from 2026-01-01.* to 2026"):
-        find_row(table, "noon", "auto", "machine")
+        find_row(table, "noon", "machine")
 
 
 def test_of_several_machines_one_must_be_named(
@@ -81,9 +81,9 @@ def test_of_several_machines_one_must_be_named(
     with pytest.raises(NotFound, match=r"has no machine 'p-3'; name one of p-1, p-2"):
         choose_machine(table, "p-3", "machine")
     assert choose_machine(table, "p-2", "machine") == "p-2"
-    assert find_row(table, table.timestamps[3], "auto", "p-2") == 3
+    assert find_row(table, table.timestamps[3], "p-2") == 3
     with pytest.raises(NotFound, match="p-1 has no row"):
-        find_row(table, table.timestamps[3], "auto", "p-1")
+        find_row(table, table.timestamps[3], "p-1")
 
 
 def test_pictures_are_drawn_of_a_fault_of_a_calm_day_and_without_any_score(

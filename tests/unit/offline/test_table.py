@@ -97,6 +97,9 @@ def test_one_wanted_sensor_is_enough(tmp_path: Path) -> None:
         ("1767225600", "auto", 1_767_225_600_000),
         ("1767225600.5", "auto", 1_767_225_600_500),
         ("1767225600000", "auto", 1_767_225_600_000),
+        ("1767225600000000", "auto", 1_767_225_600_000),
+        ("1767225600000000000", "auto", 1_767_225_600_000),
+        ("1.001", "s", 1_001),
         ("17", "auto", 17),
         ("17", "s", 17_000),
         ("1767225600", "ms", 1_767_225_600),
@@ -111,6 +114,24 @@ def test_a_timestamp_is_understood_by_its_size_or_as_said(
     assert table.timestamps_ms.tolist() == [expected_ms]
     parquet = read_parquet(tmp_path, {"timestamp": [first], "a": [1.0]}, timestamp_unit=unit)
     assert parquet.timestamps_ms.tolist() == [expected_ms]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "second_ms"),
+    [("0", "1", 1_000), ("0.5", "0.75", 750), ("0", "1000", 1_000)],
+)
+def test_numbers_too_small_for_a_date_are_seconds_or_by_their_steps_milliseconds(
+    tmp_path: Path, first: str, second: str, second_ms: int
+) -> None:
+    table = read(tmp_path, f"timestamp,a\n{first},1\n{second},1\n")
+    assert table.timestamps_ms[1] == second_ms
+    parquet = read_parquet(tmp_path, {"timestamp": [float(first), float(second)], "a": [1.0, 1.0]})
+    assert parquet.timestamps_ms[1] == second_ms
+
+
+def test_a_line_of_blanks_is_no_row(tmp_path: Path) -> None:
+    table = read(tmp_path, "timestamp,a\n1,1\n   \n\n2,2\n")
+    assert table.lines.tolist() == [2, 5]
 
 
 def test_parquet_numbers_are_timestamps_by_their_size(tmp_path: Path) -> None:
@@ -129,20 +150,26 @@ def test_machines_are_told_apart_by_a_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "line 1 is empty"),
+        ("", "the file is empty"),
+        ("\ntimestamp,flow\n", "line 1 is empty"),
+        ("no table at all\n" * 9, "line 1 names one column only, 'no table at all'"),
+        (",flow\n0,1\n", r"no column 'timestamp'; the columns are \(one without a name\), flow"),
         ("time,flow\n1,1\n", "no column 'timestamp'; the columns are time, flow.*--timestamp-col"),
         ("timestamp,flow,flow\n1,1,1\n", "names the column 'flow' twice"),
         ("timestamp,site\n1,north\n", "no column holds numbers besides 'timestamp'; .*site"),
         ("timestamp,flow\n", "there are no rows"),
         ("timestamp,flow\n1,1\n2,wet\n", "line 3, column 'flow': 'wet' is not a number"),
         ("timestamp,flow\n1,1\n2,1_0\n", "line 3, column 'flow': '1_0' is not a number"),
-        ("timestamp,flow\n1,1\n2\n", "line 3 has 1 cells, the header 2"),
+        ("timestamp,flow\n1,1\n2\n", "line 3 has 1 cell, the header 2"),
         ("timestamp,flow\n1,1\n\n2,inf\n", "line 4, column 'flow': .*inf.* finite number"),
-        ("timestamp,flow\n1,1\n2,1e101\n", r"line 3, column 'flow': .*1e\+101"),
-        ("timestamp,flow\n1,1\nnoon,1\n", "line 3, column 'timestamp': timestamp: 'noon'"),
-        ("timestamp,flow\n1,1\n,1\n", "line 3, column 'timestamp': timestamp: ''"),
-        ("timestamp,flow\n99e99,1\n", "line 2, column 'timestamp'"),
-        (b"timestamp,flow\n1,\xff\xfe\n", "not UTF-8"),
+        ("timestamp,flow\n1,1\n2,1e101\n", r"line 3, column 'flow': 1e\+101 must be"),
+        ("timestamp,flow\n1,1\nnoon,1\n", "line 3, column 'timestamp': 'noon'"),
+        ("timestamp,flow\n1,1\n,1\n", "line 3, column 'timestamp': ''"),
+        (
+            "timestamp,flow\n99e99,1\n",
+            "line 2, column 'timestamp': '99e99', counted in ms, is no time",
+        ),
+        (b"timestamp,flow\n1,\xff\xfe\n", "line 2 is not UTF-8 text .byte 0xff after '1,'"),
         (gzip.compress(b"timestamp,flow\n1,1\n")[:-9], "Compressed file ended"),
     ],
 )
@@ -208,7 +235,7 @@ def test_a_parquet_timestamp_without_a_zone_is_utc(tmp_path: Path) -> None:
     [
         ({"time": [1], "a": [1.0]}, "no column 'timestamp'; the columns are time, a"),
         ({"timestamp": [1, None], "a": [1.0, 2.0]}, "row 2, column 'timestamp': .*missing"),
-        ({"timestamp": ["noon"], "a": [1.0]}, "row 1, column 'timestamp': timestamp: 'noon'"),
+        ({"timestamp": ["noon"], "a": [1.0]}, "row 1, column 'timestamp': 'noon'"),
         ({"timestamp": [1, 2], "a": [1.0, float("inf")]}, "row 2, column 'a': .*finite"),
         ({"timestamp": [1], "a": ["x"]}, "no column holds numbers"),
         ({"timestamp": [True], "a": [1.0]}, "column 'timestamp'.*bool"),

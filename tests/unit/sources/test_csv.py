@@ -96,13 +96,13 @@ def test_a_shift_moves_every_timestamp(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "line 1 is empty"),
+        ("", "the file is empty"),
         ("time,flow\n1,1\n", "no column 'timestamp'; the columns are time, flow.*--timestamp-col"),
         ("timestamp,flow,flow\n1,1,1\n", "names the column 'flow' twice"),
         ("timestamp,site\n1,north\n", "no column holds numbers"),
         ("timestamp,flow\n1,1\n2,wet\n", "line 3, column 'flow': 'wet' is not a number"),
         ("timestamp,flow\n1,1\n2,1_0\n", "line 3, column 'flow': '1_0' is not a number"),
-        ("timestamp,flow\n1,1\n2\n", "line 3 has 1 cells, the header 2"),
+        ("timestamp,flow\n1,1\n2\n", "line 3 has 1 cell, the header 2"),
         ("timestamp,flow\n1,1\n\n2,inf\n", "line 4: sensors.flow: inf must be a finite number"),
         ("timestamp,flow\nyesterday,1\n", "line 2: timestamp: 'yesterday' is neither"),
     ],
