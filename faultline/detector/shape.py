@@ -34,6 +34,9 @@ def shapes(
     Mehrotra, 2001, "Dimensionality reduction for fast similarity search in large time series
     databases", Knowl. Inf. Syst. 3). What a signal's level and size are makes no difference.
 
+    Missing values are left out, not filled as `filled_means` does: what fills would move the mean
+    and the deviation that all stretches are measured by, and how wrong they then are is not known.
+
     Parameters
     ----------
     rows

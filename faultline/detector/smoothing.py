@@ -196,6 +196,8 @@ def filled_means(
     missing = np.isnan(rows)
     own, before = missing[w:], missing[:-w]
     fill = own & ~before & (change < WORTH_FILLING) & (since_gap[w:] > w)[:, np.newaxis]
+    if not fill.any():
+        return window_means(rows[w:], w)
     means, counts = window_means(np.where(fill, rows[:-w], rows[w:]), w)
     means[2 * windowed_sums((~own).astype(np.float64), w) < w] = np.nan
     position = np.arange(len(rows))[:, np.newaxis]

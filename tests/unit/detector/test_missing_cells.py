@@ -13,12 +13,14 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from faultline.detector import Detector, MachineHistory, RowState, Scores, Window
+from faultline.detector.distance import rows_at_once
 from faultline.detector.fit import FitConfig, fit
 from faultline.detector.smoothing import filled_means, lagged_change, window_means
 
 Rows = NDArray[np.float64]
 CYCLE_ROWS = 30
 STEP_MS = 1_000
+MORE_THAN_AT_ONCE = 3 * rows_at_once(3) + 7
 SENSORS = ("pressure", "flow", "current")
 
 
@@ -127,15 +129,15 @@ def test_a_history_with_missing_cells_gives_nearly_the_same_detector() -> None:
 
 
 def test_training_and_scoring_make_the_same_means_of_missing_cells() -> None:
-    rows = with_holes(steps(9, 600), 10)
-    judge = fitted(rows)
+    judge = fitted(with_holes(steps(9, 600), 10))
+    rows = with_holes(steps(11, MORE_THAN_AT_ONCE), 10)
 
     means = scored(judge, rows).means
 
     spread = judge.spread
     padded = np.concatenate((np.full((CYCLE_ROWS, 3), np.nan), rows / spread))
     expected, _ = filled_means(
-        padded, CYCLE_ROWS, judge.change / spread, np.arange(1 - CYCLE_ROWS, 601)
+        padded, CYCLE_ROWS, judge.change / spread, np.arange(1 - CYCLE_ROWS, len(rows) + 1)
     )
     np.testing.assert_allclose(
         judge.centre + judge.scale * means[CYCLE_ROWS - 1 :], expected * spread, rtol=1e-9
