@@ -24,6 +24,7 @@ COMMANDS: tuple[LazyCommand, ...] = (
     LazyCommand("fit", "faultline.cli.fit:command", "Learn from CSV or Parquet; no server needed."),
     LazyCommand("score", "faultline.cli.score:score", "Score a file with such a model."),
     LazyCommand("explain", "faultline.cli.explain:explain", "Say why one of its rows is unusual."),
+    LazyCommand("why", "faultline.cli.why:why", "Give a past verdict again, and say why it was."),
     LazyCommand("train", "faultline.cli.models:train", "Train a version of a machine type."),
     LazyCommand("promote", "faultline.cli.models:promote", "Make a version the Production one."),
     LazyCommand(

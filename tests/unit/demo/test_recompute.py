@@ -73,7 +73,9 @@ def test_verdicts_over_two_versions_are_equal_to_those_computed_anew() -> None:
 
 def test_a_score_of_another_version_than_the_one_named_is_found() -> None:
     verdicts = judged([(100, None), (200, "1"), (ROWS, "2")])
-    verdicts[150] = StoredVerdict("pump-01", "pump", "m", "1", judged([(ROWS, "2")])[150].verdict)
+    verdicts[150] = StoredVerdict(
+        "pump-01", "pump", "faultline-pump", "1", judged([(ROWS, "2")])[150].verdict
+    )
     report = recompute(MACHINE, verdicts, MODELS)
     assert report.differing or report.largest_relative_difference > 1e-9
 
@@ -84,7 +86,7 @@ def test_a_window_lost_on_the_way_is_found() -> None:
     restarted[200] = StoredVerdict(
         "pump-01",
         "pump",
-        "m",
+        "faultline-pump",
         "1",
         msgspec.structs.replace(warming_up, timestamp_ms=int(TIMES_MS[200])),
     )
@@ -104,5 +106,5 @@ def test_a_version_that_is_not_registered_is_named() -> None:
 def test_a_status_that_its_score_does_not_bear_out_differs() -> None:
     verdicts = judged([(ROWS, "1")])
     turned = msgspec.structs.replace(verdicts[100].verdict, status=Status.NEW_NORMAL)
-    verdicts[100] = StoredVerdict("pump-01", "pump", "m", "1", turned)
+    verdicts[100] = StoredVerdict("pump-01", "pump", "faultline-pump", "1", turned)
     assert recompute(MACHINE, verdicts, MODELS).differing == 1
