@@ -46,10 +46,15 @@ class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True):
     machine_type: str
     start_ms: int | None = None
     end_ms: int | None = None
+    dataset_version
+        Train on the rows of an earlier version again: its number, or the begin of its data version.
+        All of the above is then left open. None: on the history as it is now.
     machines: tuple[str, ...] | None = None
     sensors: tuple[str, ...] | None = None
     excluded: tuple[Period, ...] = ()
     hyperparameters: dict[str, Any] = {}
+    trigger
+        What made somebody ask, in words.
     promotion: Literal["auto", "hold"] = "auto"
     requested_by: str = "api"
 
@@ -58,9 +63,11 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job as it stands.
 
     Attributes
+    dataset_version: str | None = None
     ----------
     progress
         What is being done now, in words.
+    trigger: str = "by hand"
     error
         Why it failed, for a person.
     attempts

@@ -127,6 +127,14 @@ class TrainRequest(_Request):
         max_length=_MOST_PERIODS,
         description="Periods to leave out: known faults, maintenance.",
     )
+    dataset_version: str | None = Field(
+        None,
+        pattern=r"^([0-9]{1,9}|[0-9a-f]{12,64})$",
+        description="Train on the rows of an earlier version of the model again, and not on the "
+        "history as it is now: the version's number, or 12 or more digits of its `data_version`. "
+        "Leaves no choice of time range, machines, sensors and excluded periods.",
+        examples=["3"],
+    )
     hyperparameters: dict[str, Any] = Field(
         {},
         description=f"How to fit, where it should differ from the defaults: {', '.join(NAMES)}.",
@@ -152,6 +160,16 @@ class TrainRequest(_Request):
             _require_order(self.start, self.end)
         return self
 
+    @model_validator(mode="after")
+    def _rows_chosen_once(self) -> Self:
+        chosen = (self.start, self.end, self.machines, self.sensors, self.excluded or None)
+        if self.dataset_version is not None and chosen != (None,) * len(chosen):
+            raise ValueError(
+                "dataset_version names the rows; leave out start, end, machines, sensors and "
+                "excluded"
+            )
+        return self
+
     def to_job(self) -> TrainingRequest:
         """The same for the queue."""
         return TrainingRequest(
@@ -161,6 +179,7 @@ class TrainRequest(_Request):
             machines=None if self.machines is None else tuple(dict.fromkeys(self.machines)),
             sensors=None if self.sensors is None else tuple(dict.fromkeys(self.sensors)),
             excluded=tuple(Period(period.start, period.end) for period in self.excluded),
+            dataset_version=self.dataset_version,
             hyperparameters=self.hyperparameters,
             promotion=self.promotion,
             requested_by=self.requested_by,
