@@ -75,8 +75,8 @@ class Proposal:
         return nothing.also(place, cluster, at_ms)
 
     def has_room(self, cluster: int) -> bool:
-        """Whether the machine was not seen in or beside a cluster yet."""
-        return not (self.steps[cluster] or self.ordinary[cluster])
+        """Whether no state beside a cluster is proposed yet."""
+        return not self.steps[cluster]
 
     def also(self, place: NDArray[np.float64], cluster: int, at_ms: int) -> Proposal:
         """Return it with a further state; how long they last counts from now."""

@@ -83,16 +83,19 @@ def test_a_change_in_every_regime_settles_after_the_time_of_the_rule(stay_rows: 
 
 def test_a_row_of_it_is_explained_from_the_state_beside_its_regime() -> None:
     judge = detector()
-    second = BOUNDARY * np.array([0.0, 0.6, 0.0])
+    own = np.array([[0.0, 0.0, 7.0], [0.0, 0.0, 20.0], [0.0, 0.0, 9.0]])
+    higher = BOUNDARY * np.array([0.0, 0.0, 0.6])
+    regime = np.arange(960) // 7 % 3
+    values = running(960, offset=0.0, stay_rows=7) + own[regime]
+    values[900:] += higher
 
-    scores = score(judge, running(900), running(60, offset=OFFSET + second))
+    scores = score(judge, values)
 
-    for row in range(905, 960, 20):
-        regime = row // 20 % 3
+    assert_array_equal(scores.cluster[900:], regime[900:])
+    for row in range(900, 960):
         top = judge.explain(scores, row)[0]
-        assert scores.cluster[row] == regime
-        assert (top.sensor, top.direction) == ("b", "high")
-        assert top.expected == pytest.approx(REGIMES[regime, 1], abs=0.2)
+        assert (top.sensor, top.direction) == ("c", "high")
+        assert top.expected == pytest.approx(own[regime[row], 2], abs=0.2)
 
 
 def test_a_second_fault_beside_it_alarms_and_settles_in_its_turn() -> None:
@@ -128,6 +131,12 @@ def test_a_repair_ends_it_in_every_regime_and_the_same_fault_alarms_again() -> N
     assert scores.settled[-1]
 
 
+def test_a_fault_that_comes_and_goes_in_one_regime_never_settles() -> None:
+    rows = [running(35, [0]), running(10, [0], 0.0)] * 60
+
+    assert not score(detector(), *rows).settled.any()
+
+
 def test_a_return_before_it_settled_begins_the_time_anew() -> None:
     scores = score(detector(), running(300), running(5, [0], 0.0), running(300))
 
@@ -153,6 +162,22 @@ def test_time_in_a_regime_without_the_fault_does_not_count() -> None:
 
     assert not score(detector(), *rows).settled.any()
     assert score(detector(), *rows * 5).settled.any()
+
+
+def test_a_regime_that_turns_out_to_be_without_the_fault_begins_the_time_anew() -> None:
+    scores = score(detector(), running(280, [0]), running(10, [1], 0.0), running(280, [0]))
+
+    assert not scores.settled.any()
+
+
+def test_a_fault_that_comes_to_the_last_regime_settles_and_its_repair_ends_all() -> None:
+    only_first, both = running(1500, [0, 1], only_in=[0]), running(1500, [0, 1])
+
+    scores = score(detector(), only_first, both, running(STEP_ROWS, [1], 0.0))
+
+    assert_array_equal(scores.settled[1460:1500], np.repeat([False, True], 20))
+    assert scores.settled[2800:3000].all()
+    assert scores.adaptation.new_normal is None
 
 
 def test_a_fault_in_one_regime_that_was_repaired_alarms_again() -> None:
