@@ -17,6 +17,7 @@ from faultline.cli.offline import (
     TimestampUnit,
     TimestampUnitOption,
 )
+from faultline.offline.wording import percent
 from faultline.verdicts import Status
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _table(sensors: list[dict[str, Any]]) -> list[str]:
     rows = [
         (
             one["sensor"],
-            f"{one['share'] * 100:.1f} %",
+            percent(one["share"], 1),
             f"{one['observed']:.5g}",
             f"{one['expected']:.5g}",
             f"{one['expected_low']:.5g}",

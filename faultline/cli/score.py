@@ -21,6 +21,7 @@ from faultline.cli.offline import (
     TimestampUnitOption,
 )
 from faultline.cli.progress import progress_bar
+from faultline.offline.wording import count
 from faultline.readings import format_timestamp
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _tell(told: dict[str, Any]) -> None:
 
 
 def _tell_alarms(alarms: Sequence[dict[str, Any]]) -> None:
-    typer.echo(f"{len(alarms)} alarm{'' if len(alarms) == 1 else 's'}")
+    typer.echo(count(len(alarms), "alarm"))
     for alarm in alarms[:_TOLD_ALARMS]:
         typer.echo(
             f"  {alarm['opened']} to {alarm['closed'] or 'the end, still open'}, peak "

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -20,6 +21,7 @@ from faultline.offline.explaining import Explained
 from faultline.offline.output import unwritable
 from faultline.offline.scoring import Scored
 from faultline.offline.table import Table
+from faultline.offline.wording import count, percent
 from faultline.verdicts import Status
 
 if TYPE_CHECKING:
@@ -30,11 +32,12 @@ _MAX_POINTS = 2_000
 _SHOWN_SENSORS = 3
 _EXPLAINED_SENSORS = 4
 _LOG_ABOVE = 10.0
+_FLATTENED_FROM = 4.0
 _BLUE, _VERMILLION, _ORANGE, _GREY = "#0072B2", "#D55E00", "#E69F00", "0.55"
 
 
 def draw_scores(path: Path, table: Table, scored: Scored) -> str:
-    """Draw one machine's score, boundary and alarms, and below its three top sensors.
+    """Draw one machine's score, boundary and alarms, and below its three top sensors, as PNG.
 
     Of several machines it is the one with the highest score.
 
@@ -44,6 +47,12 @@ def draw_scores(path: Path, table: Table, scored: Scored) -> str:
         The machine that is drawn.
     """
     machine = _worst(scored)
+    _save(scores_figure(table, scored, machine), path)
+    return machine
+
+
+def scores_figure(table: Table, scored: Scored, machine: str) -> Figure:
+    """Make the picture of `draw_scores`."""
     own = np.flatnonzero(np.array(scored.machines, dtype=object) == machine)
     in_order = np.array(
         [scored.status[row] not in {Status.LATE, Status.DUPLICATE} for row in own.tolist()]
@@ -78,43 +87,50 @@ def draw_scores(path: Path, table: Table, scored: Scored) -> str:
                 label="alarm" if index == 0 else None,
             )
     _legend(panels[0])
-    told = f"{len(alarms)} alarm{'' if len(alarms) == 1 else 's'}"
-    figure.suptitle(f"{_plain(machine, 60)}: {told} (times in UTC)")
-    _save(figure, path)
-    return machine
+    _time_axis(panels[-1])
+    figure.suptitle(f"{_plain(machine, 60)}: {count(len(alarms), 'alarm')}")
+    return figure
 
 
 def draw_explanation(path: Path, table: Table, explained: Explained) -> None:
-    """Draw the sensors with the largest shares around the explained row."""
+    """Draw the sensors with the largest shares around the explained row, as PNG."""
+    _save(explanation_figure(table, explained), path)
+
+
+def explanation_figure(table: Table, explained: Explained) -> Figure:
+    """Make the picture of `draw_explanation`: of each sensor what it was and should have been."""
     shown = explained.contributions[:_EXPLAINED_SENSORS]
     names = [part.sensor for part in shown] or list(table.sensors[:_EXPLAINED_SENSORS])
     figure = Figure(figsize=(11, 1.4 + 1.9 * len(names)), layout="constrained")
     panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     times = table.timestamps_ms[explained.around]
     for axes, name in zip(panels, names, strict=True):
+        followed = _followed(explained, name)
         if name in table.sensors:
             values = table.values[explained.around, table.sensors.index(name)]
-            _line(axes, times, values, _GREY, "reading", width=0.7)
-        observed, expected = _followed(explained, name)
-        _line(axes, times, observed, _BLUE, "observed (mean of the window)", width=1.6)
-        _line(axes, times, expected, _VERMILLION, "expected", width=1.4, dashes="--")
+            drawn_on = _readings_axes(axes, values, followed)
+            _line(drawn_on, times, values, _GREY, "reading", width=0.7)
+        _band(axes, times, followed.expected_low, followed.expected_high)
+        _line(axes, times, followed.expected, _VERMILLION, "expected", width=1.4, dashes="--")
+        _line(axes, times, followed.observed, _BLUE, "observed (mean of the window)", width=1.6)
         axes.axvline(_moment(int(table.timestamps_ms[explained.row])), color="black", linestyle=":")
         share = next((part.share for part in shown if part.sensor == name), None)
         axes.set_ylabel(_plain(name, 22), fontsize=8)
         if share is not None:
             axes.set_title(
-                f"{_plain(name, 60)}: {share * 100:.0f} % of the deviation", fontsize=9, loc="left"
+                f"{_plain(name, 60)}: {percent(share)} of the deviation", fontsize=9, loc="left"
             )
     _legend(panels[0])
+    _time_axis(panels[-1])
     figure.suptitle(
         f"{_plain(explained.machine_id, 60)} at {_plain(explained.timestamp, 40)} (dotted line)"
     )
-    _save(figure, path)
+    return figure
 
 
 def _legend(axes: Axes) -> None:
     axes.legend(
-        loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=8, frameon=False, borderpad=0
+        loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=8, frameon=False, borderpad=0
     )
 
 
@@ -151,16 +167,71 @@ def _draw_score(axes: Axes, times_ms: NDArray[np.int64], score: NDArray[np.float
     axes.set_ylabel("score" + (" (logarithmic)" if highest > _LOG_ABOVE else ""))
 
 
-def _followed(explained: Explained, sensor: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A sensor's observed and expected values in each verdict, NaN where there are none."""
-    observed = np.full(len(explained.verdicts), np.nan)
-    expected = np.full(len(explained.verdicts), np.nan)
+class _Followed(NamedTuple):
+    """A sensor's values in each verdict, shape (m,); NaN where there are none."""
+
+    observed: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    expected_low: NDArray[np.float64]
+    expected_high: NDArray[np.float64]
+
+
+def _followed(explained: Explained, sensor: str) -> _Followed:
+    found = np.full((4, len(explained.verdicts)), np.nan)
     for index, verdict in enumerate(explained.verdicts):
         for part in verdict.contributions:
             if part.sensor == sensor:
-                observed[index], expected[index] = part.observed, part.expected
+                found[:, index] = (
+                    part.observed,
+                    part.expected,
+                    part.expected_low,
+                    part.expected_high,
+                )
                 break
-    return observed, expected
+    return _Followed(*found)
+
+
+def _readings_axes(axes: Axes, values: NDArray[np.float64], followed: _Followed) -> Axes:
+    """Where readings are drawn: on a scale of their own if they would flatten what is judged."""
+    judged = _span(np.concatenate(followed))
+    if not 0 < judged * _FLATTENED_FROM < _span(values):
+        return axes
+    right = axes.twinx()
+    right.set_ylabel("reading", fontsize=8, color=_GREY)
+    right.tick_params(axis="y", labelcolor=_GREY)
+    axes.set_zorder(right.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    # So that the legend, which is made of the left axes, names the line of the right ones.
+    axes.plot([], [], color=_GREY, linewidth=0.7, label="reading (right-hand scale)")
+    return right
+
+
+def _span(values: NDArray[np.float64]) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.ptp(finite)) if finite.size else 0.0
+
+
+def _time_axis(axes: Axes) -> None:
+    """Label times with their dates, in UTC."""
+    locator = AutoDateLocator(tz=UTC)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
+    axes.set_xlabel("time (UTC)", fontsize=9)
+
+
+def _band(
+    axes: Axes, times_ms: NDArray[np.int64], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> None:
+    moments = [_moment(at_ms) for at_ms in times_ms.tolist()]
+    axes.fill_between(
+        moments,  # type: ignore[arg-type]
+        low,
+        high,
+        facecolor=_VERMILLION,
+        alpha=0.18,
+        linewidth=0,
+        label="expected range",
+    )
 
 
 def _line(

@@ -134,7 +134,7 @@ def position(path: Path, header: Sequence[str], name: str, option: str) -> int:
     try:
         return header.index(name)
     except ValueError:
-        raise InvalidCsv(f"{path}: {no_column(header, name, option)}") from None
+        raise InvalidCsv(f"{path}: line 1: {no_column(header, name, option)}") from None
 
 
 def no_column(header: Sequence[str], name: str, option: str) -> str:

@@ -6,11 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from faultline.errors import NotFound
 from faultline.offline.explaining import choose_machine, explain_row, find_row
 from faultline.offline.models import Loaded
-from faultline.offline.plots import draw_explanation, draw_scores
+from faultline.offline.plots import (
+    draw_explanation,
+    draw_scores,
+    explanation_figure,
+    scores_figure,
+)
 from faultline.offline.reading import read_table
 from faultline.offline.scoring import score_table
 from faultline.offline.table import Layout, Table
@@ -113,3 +119,47 @@ def test_only_readings_up_to_the_row_decide_its_verdict(
         for each in (table, cut)
     )
     assert one == other
+
+
+def test_an_explanations_picture_has_the_expected_range_of_each_sensor(
+    loaded: Loaded, table: Table
+) -> None:
+    explained = explain_row(loaded.model, table, 350, "machine", "pump", around_rows=60)
+    figure = explanation_figure(table, explained)
+    for axes, part in zip(figure.axes, explained.contributions, strict=False):
+        names = axes.get_legend_handles_labels()[1]
+        assert {"expected range", "expected", "observed (mean of the window)"} <= set(names)
+        [band] = axes.collections
+        drawn = band.get_paths()[0].vertices[:, 1]
+        own = [
+            one
+            for verdict in explained.verdicts
+            for one in verdict.contributions
+            if one.sensor == part.sensor
+        ]
+        assert drawn.min() == pytest.approx(min(one.expected_low for one in own))
+        assert drawn.max() == pytest.approx(max(one.expected_high for one in own))
+
+
+def test_readings_that_swing_with_the_load_do_not_flatten_what_is_judged(
+    loaded: Loaded, table: Table
+) -> None:
+    explained = explain_row(loaded.model, table, 200, "machine", "pump", around_rows=60)
+    figure = explanation_figure(table, explained)
+    first, right = figure.axes[0], figure.axes[len(explained.contributions)]
+    assert right.get_ylabel() == "reading"
+    swing = np.ptp(right.lines[0].get_ydata())
+    assert np.diff(first.get_ylim()) < swing / 4
+
+
+def test_the_time_axis_of_pictures_has_its_date_and_zone(loaded: Loaded, table: Table) -> None:
+    scored = score_table(loaded.model, table, "machine", "pump")
+    explained = explain_row(loaded.model, table, 350, "machine", "pump", around_rows=60)
+    for figure in (
+        scores_figure(table, scored, "machine"),
+        explanation_figure(table, explained),
+    ):
+        assert "time (UTC)" in [axes.get_xlabel() for axes in figure.axes]
+        FigureCanvasAgg(figure).draw()
+        dates = [axes.xaxis.get_offset_text().get_text() for axes in figure.axes]
+        assert any(date.startswith("2026-Jan-01") for date in dates)
