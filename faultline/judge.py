@@ -118,7 +118,7 @@ def judge(
     times = np.fromiter(
         (reading.timestamp_ms for reading in readings), dtype=np.int64, count=len(readings)
     )
-    keep_rows = KEPT_ROWS if model is None else max(KEPT_ROWS, model.detector.window_rows)
+    keep_rows = KEPT_ROWS if model is None else max(KEPT_ROWS, model.detector.rows_needed + 1)
 
     in_order, duplicate = sift(before.window.timestamps_ms, times, keep_rows)
     late, judged = late_run(before.late, times, in_order, duplicate)

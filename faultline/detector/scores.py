@@ -52,7 +52,7 @@ class Scores:
         Shape (n, d): the window means that were scored, in scales from the centre; NaN where less
         than half of the sensor's window is present.
     counts
-        Shape (n, d): how many values each of those means is made of.
+        Shape (n, d): how many present values each of those means is worth; see `filled_means`.
     shifts
         Shape (s, d): how far the clusters had moved for the machine, in scales: by its baseline,
         by drift that was followed, or to the new state.

@@ -386,6 +386,18 @@ def test_cutting_and_restoring_anywhere_changes_nothing(
     ]
 
 
+def test_cells_are_filled_from_a_cycle_before_however_long_the_window() -> None:
+    rows = 80
+    assert 2 * rows > KEPT_ROWS
+    model = _model(window_rows=rows)
+    filling = replace(model, detector=replace(model.detector, change=np.full(2, 0.01)))
+    swing = [math.sin(2 * math.pi * i / rows) for i in range(3 * rows)]
+    readings = _rows([None if i == 2 * rows else value for i, value in enumerate(swing)])
+    whole, _, _ = _run((filling,), readings, set(), restore=False)
+    pieces, _, _ = _run((filling,), readings, {2 * rows + 20}, restore=True)
+    assert [verdict.score for verdict in pieces] == [verdict.score for verdict in whole]
+
+
 def test_one_by_one_gives_the_same_alarms_as_all_at_once() -> None:
     readings = _rows([0.0] * 10 + [-9.0] * 5 + [0.0] * 10 + [-20.0] * 3 + [0.0] * 5)
     models = (_model(),)
