@@ -394,7 +394,7 @@ def test_cells_are_filled_from_a_cycle_before_however_long_the_window() -> None:
     swing = [math.sin(2 * math.pi * i / rows) for i in range(3 * rows)]
     readings = _rows([None if i == 2 * rows else value for i, value in enumerate(swing)])
     whole, _, _ = _run((filling,), readings, set(), restore=False)
-    pieces, _, _ = _run((filling,), readings, {2 * rows + 20}, restore=True)
+    pieces, _, _ = _run((filling,), readings, {2 * rows + 60}, restore=True)
     assert [verdict.score for verdict in pieces] == [verdict.score for verdict in whole]
 
 
