@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from faultline.errors import Conflict
+
 
 class JobState(StrEnum):
     """Where a job is. The last three are final."""
@@ -17,6 +19,13 @@ class JobState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+_ENDED = {
+    JobState.SUCCEEDED: "succeeded",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "been cancelled",
+}
 
 
 class Period(msgspec.Struct, frozen=True):
@@ -37,37 +46,37 @@ class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True):
         Which to use; None is all of the type.
     excluded
         Periods that are left out.
+    dataset_version
+        Train on the rows of an earlier version again: its number, or the begin of its data version.
+        All of the above is then left open. None: on the history as it is now.
     hyperparameters
         Passed to the detector's fit (see `faultline.detector.fit.FitConfig`).
     promotion
         ``auto``: the gate promotes when it passes. ``hold``: the version stays in Staging.
+    trigger
+        What made somebody ask, in words.
     """
 
     machine_type: str
     start_ms: int | None = None
     end_ms: int | None = None
-    dataset_version
-        Train on the rows of an earlier version again: its number, or the begin of its data version.
-        All of the above is then left open. None: on the history as it is now.
     machines: tuple[str, ...] | None = None
     sensors: tuple[str, ...] | None = None
     excluded: tuple[Period, ...] = ()
+    dataset_version: str | None = None
     hyperparameters: dict[str, Any] = {}
-    trigger
-        What made somebody ask, in words.
     promotion: Literal["auto", "hold"] = "auto"
     requested_by: str = "api"
+    trigger: str = "by hand"
 
 
 class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job as it stands.
 
     Attributes
-    dataset_version: str | None = None
     ----------
     progress
         What is being done now, in words.
-    trigger: str = "by hand"
     error
         Why it failed, for a person.
     attempts
@@ -118,11 +127,17 @@ class JobQueue(Protocol):
         """Take the oldest queued job, or a running one whose worker let its lease run out.
 
         Never the same job to two workers, and never a second job of a machine type while one of
-        that type is running under a live lease.
+        that type is under a live lease.
         """
 
     def renew(self, job_id: str, worker: str, lease_s: float, progress: str) -> None:
         """Keep the lease and say what is being done. Raises `Conflict` when it is not ours."""
+
+    def commit(self, job_id: str, worker: str, lease_s: float) -> None:
+        """Keep the lease, and let nobody cancel the job from now on.
+
+        Raises `Conflict` when it is not ours any more.
+        """
 
     def succeed(self, job_id: str, worker: str, result: JobResult) -> None:
         """Finish. Raises `Conflict` when it is not ours any more."""
@@ -133,33 +148,24 @@ class JobQueue(Protocol):
     def release(self, job_id: str, worker: str) -> None:
         """Give a job back unharmed: queued again, and this claim does not count as an attempt.
 
-        Raises `Conflict` when it is not ours any more.
+        Of a job of ours that was cancelled only the lease ends. Raises `Conflict` when it is not
+        ours any more.
         """
 
     def cancel(self, job_id: str) -> TrainingJob:
-        """Cancel a queued job. Raises `NotFound`, or `Conflict` when it is past that."""
+        """Cancel a job that is queued, or running and not committed.
+
+        Its worker can neither renew nor commit it then; until it has noticed, or the lease has run
+        out, no other of the type is claimed. Raises `NotFound`, or `Conflict` when it is past that.
+        """
 
 
-class Promotion(msgspec.Struct, frozen=True, kw_only=True):
-    """One change of Production: who, when, why, from which version to which."""
-
-    promotion_id: str
-    model_name: str
-    to_version: str
-    from_version: str | None
-    at_ms: int
-    actor: str
-    reason: str
-
-
-class PromotionLog(Protocol):
-    """Every change of Production, for ever."""
-
-    def append(self, promotion: Promotion) -> None:
-        """Add one; the same `promotion_id` again changes nothing."""
-
-    def list(self, model_name: str, limit: int = 100) -> Sequence[Promotion]:
-        """The changes of a model, newest first."""
-
-    def live_at(self, model_name: str, at_ms: int) -> Promotion | None:
-        """The change by which a version was in Production at that time."""
+def require_cancellable(job: TrainingJob, committed: bool) -> None:
+    """Raise `Conflict` when a job is past being cancelled."""
+    if committed and job.state in {JobState.QUEUED, JobState.RUNNING}:
+        raise Conflict(
+            f"job {job.job_id} is past being cancelled: its version is being registered; archive "
+            "the version instead"
+        )
+    if job.state not in {JobState.QUEUED, JobState.RUNNING}:
+        raise Conflict(f"job {job.job_id} cannot be cancelled any more: it has {_ENDED[job.state]}")

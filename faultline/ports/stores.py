@@ -180,6 +180,9 @@ class FleetStore(Protocol):
     def verdict_counts(self, machine_id: str) -> VerdictCounts:
         """How many verdicts, by status and by version."""
 
+    def verdicts_by_version(self, model_name: str) -> Mapping[str, int]:
+        """How many verdicts each version of a model has made; looks through all that are stored."""
+
     def alarms(
         self,
         machine_id: str | None = None,

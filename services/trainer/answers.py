@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field
 
 from faultline.events import machine_type_of
-from faultline.ports.jobs import JobState, Promotion, TrainingJob
+from faultline.ports.jobs import JobState, TrainingJob
+from faultline.ports.promotions import Promotion, PromotionKind
 from faultline.ports.registry import ModelVersion, Stage
 from faultline.readings import format_timestamp
 from services.trainer.promotion import Move
@@ -60,6 +61,9 @@ class VersionAnswer(BaseModel):
     created_at: str = Field(examples=["2026-11-21T08:00:06.000Z"])
     description: str
     tags: dict[str, str]
+    verdicts: int | None = Field(
+        None, description="How many stored verdicts it has made; null when not asked for."
+    )
 
 
 class Versions(BaseModel):
@@ -101,11 +105,21 @@ class PromotionAnswer(BaseModel):
     """A change of Production."""
 
     promotion_id: str
-    version: str = Field(description="Which came into Production.", examples=["3"])
+    version: str | None = Field(
+        description="Which came into Production; null when none did.", examples=["3"]
+    )
     previous_version: str | None = Field(examples=["2"])
     at: str = Field(examples=["2026-11-21T08:00:07.000Z"])
-    actor: str = Field(description="Who did it: `gate`, or who asked.")
+    actor: str = Field(
+        description="Who did it: `gate`, who asked, or `external`: another client of MLflow."
+    )
     reason: str
+    kind: PromotionKind
+    forced: bool = Field(description="Whether the gate was overridden.")
+    gate: str | None = Field(
+        description="What the gate said of the version then; null when none had judged it."
+    )
+    gate_reason: str | None
 
 
 class History(BaseModel):
@@ -114,7 +128,8 @@ class History(BaseModel):
     model_name: str = Field(examples=["faultline-pump"])
     at: str | None = Field(description="The time that was asked about.")
     live: PromotionAnswer | None = Field(
-        description="The change by which a version was in Production at that time, or is now."
+        description="The change by which a version was in Production at that time, or is now; "
+        "null when none was."
     )
     promotions: list[PromotionAnswer]
 
@@ -140,7 +155,7 @@ def job_answer(job: TrainingJob) -> JobAnswer:
     )
 
 
-def version_answer(version: ModelVersion) -> VersionAnswer:
+def version_answer(version: ModelVersion, verdicts: int | None = None) -> VersionAnswer:
     """A version as callers see it."""
     return VersionAnswer(
         model_name=version.name,
@@ -155,6 +170,7 @@ def version_answer(version: ModelVersion) -> VersionAnswer:
         created_at=format_timestamp(version.created_at_ms),
         description=version.description,
         tags=dict(version.tags),
+        verdicts=verdicts,
     )
 
 
@@ -194,6 +210,10 @@ def promotion_answer(promotion: Promotion) -> PromotionAnswer:
         at=format_timestamp(promotion.at_ms),
         actor=promotion.actor,
         reason=promotion.reason,
+        kind=promotion.kind,
+        forced=promotion.forced,
+        gate=promotion.gate,
+        gate_reason=promotion.gate_reason,
     )
 
 

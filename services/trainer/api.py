@@ -8,8 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from faultline.errors import NotFound
-from faultline.ports.jobs import JobQueue, JobState, PromotionLog
+from faultline.ports.jobs import JobQueue, JobState
+from faultline.ports.promotions import PromotionLog
 from faultline.ports.registry import ModelRegistry
+from faultline.ports.stores import FleetStore
 from faultline.readings import format_timestamp
 from faultline.web import problems
 from services.trainer.answers import (
@@ -27,7 +29,7 @@ from services.trainer.answers import (
     version_answer,
 )
 from services.trainer.promotion import Promotions
-from services.trainer.requests import PromoteRequest, Time, TrainRequest
+from services.trainer.requests import PromoteRequest, RollbackRequest, Time, TrainRequest
 
 PREFIX = "/api/v1/ml/models"
 
@@ -74,14 +76,17 @@ def job_routes(queue: JobQueue) -> APIRouter:
 
     @router.post("/{job_id}/cancel", responses=problems(_ABSENT, _CONFLICT, _DOWN))
     def cancel_job(job_id: _JobId) -> JobAnswer:
-        """Cancel a job that has not begun."""
+        """Cancel a job, also one that is worked on, until its version is being registered."""
         return job_answer(queue.cancel(job_id))
 
     return router
 
 
 def model_routes(
-    registry: ModelRegistry, promotions: Promotions, promotion_log: PromotionLog
+    registry: ModelRegistry,
+    promotions: Promotions,
+    promotion_log: PromotionLog,
+    store: FleetStore,
 ) -> APIRouter:
     """Routes for models and their versions."""
     router = APIRouter(prefix=PREFIX, tags=["models"])
@@ -94,9 +99,19 @@ def model_routes(
         )
 
     @router.get("/{name}/versions", responses=problems(_ABSENT, _DOWN))
-    def list_versions(name: _Name) -> Versions:
+    def list_versions(
+        name: _Name,
+        verdicts: Annotated[
+            bool,
+            Query(description="Count the stored verdicts of each, which takes a look at all."),
+        ] = False,
+    ) -> Versions:
         """List the versions of a model, newest first."""
-        return Versions(versions=[version_answer(one) for one in registry.versions(name)])
+        found = registry.versions(name)
+        if not verdicts:
+            return Versions(versions=[version_answer(one) for one in found])
+        made = store.verdicts_by_version(name)
+        return Versions(versions=[version_answer(one, made.get(one.version, 0)) for one in found])
 
     @router.get("/{name}/production", responses=problems(_ABSENT, _DOWN))
     def show_production(name: _Name) -> VersionAnswer:
@@ -125,6 +140,17 @@ def model_routes(
         )
         return move_answer(move)
 
+    @router.post("/{name}/rollback", responses=problems(_ABSENT, _CONFLICT, _INVALID, _DOWN))
+    def roll_back(name: _Name, request: RollbackRequest) -> MoveAnswer:
+        """Put an earlier version into Production again, also an archived one.
+
+        The gate is not asked again; what it said is in the history.
+        """
+        move = promotions.roll_back(
+            name, request.to, actor=request.requested_by, reason=request.reason
+        )
+        return move_answer(move)
+
     @router.get("/{name}/history", responses=problems(_ABSENT, _INVALID, _DOWN))
     def show_history(name: _Name, at: _At = None, limit: _Limit = 100) -> History:
         """List the changes of Production, and say which version was live at a time."""
@@ -132,7 +158,8 @@ def model_routes(
         if not rows:
             # Tells a model that never had a version in Production from one that is not there.
             registry.versions(name)
-        live = (rows[0] if rows else None) if at is None else promotion_log.live_at(name, at)
+        newest = rows[0] if rows and rows[0].to_version is not None else None
+        live = newest if at is None else promotion_log.live_at(name, at)
         return History(
             model_name=name,
             at=None if at is None else format_timestamp(at),

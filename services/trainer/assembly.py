@@ -13,17 +13,20 @@ from fastapi import FastAPI
 from faultline import __version__
 from faultline.ports.broker import Broker
 from faultline.ports.clock import Clock
-from faultline.ports.jobs import JobQueue, PromotionLog
+from faultline.ports.jobs import JobQueue
+from faultline.ports.promotions import PromotionLog
 from faultline.ports.registry import ModelRegistry
 from faultline.ports.stores import FleetStore
 from faultline.service import Loop
 from faultline.web import equip
 from services.trainer.announcer import Announcer
 from services.trainer.api import job_routes, model_routes
+from services.trainer.change import Changes
 from services.trainer.evidence import Draw
 from services.trainer.metrics import Metrics
 from services.trainer.plots import draw_plots
 from services.trainer.promotion import Promotions
+from services.trainer.reconciliation import Reconciler
 from services.trainer.revision import git_commit
 from services.trainer.settings import TrainerSettings
 from services.trainer.training import Rules, Training
@@ -56,11 +59,12 @@ class Ports:
 
 @dataclass(frozen=True)
 class Trainer:
-    """The application and the loop beside it, with the parts that tests look at."""
+    """The application and the loops beside it, with the parts that tests look at."""
 
     app: FastAPI
     loops: Sequence[Loop]
     worker: Worker
+    reconciler: Reconciler
     promotions: Promotions
     metrics: Metrics
 
@@ -75,7 +79,11 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
     """
     metrics = Metrics()
     announcer = Announcer(ports.broker)
-    promotions = Promotions(ports.registry, ports.promotion_log, announcer, ports.clock)
+    changes = Changes(ports.registry, ports.promotion_log, announcer, ports.clock)
+    reconciler = Reconciler(
+        ports.registry, ports.promotion_log, changes, settings.trainer_reconcile_s
+    )
+    promotions = Promotions(ports.registry, ports.promotion_log, changes, reconciler)
     training = Training(
         store=ports.store,
         registry=ports.registry,
@@ -106,13 +114,14 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
     )
     app = FastAPI(title="Faultline trainer", version=__version__, description=_ABOUT)
     app.include_router(job_routes(ports.queue))
-    app.include_router(model_routes(ports.registry, promotions, ports.promotion_log))
+    app.include_router(model_routes(ports.registry, promotions, ports.promotion_log, ports.store))
     checks = {"database": ports.database, "mlflow": ports.tracking, "kafka": ports.stream}
     equip(app, checks, metrics.registry)
     return Trainer(
         app=app,
-        loops=(Loop("worker", worker.run),),
+        loops=(Loop("worker", worker.run), Loop("reconciler", reconciler.run)),
         worker=worker,
+        reconciler=reconciler,
         promotions=promotions,
         metrics=metrics,
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from faultline.errors import Conflict, NotFound, Unavailable
-from faultline.ports.jobs import JobQueue, TrainingJob
+from faultline.ports.jobs import JobQueue, JobState, TrainingJob
 from faultline.telemetry import logger
 
 log = logger(__name__)
@@ -17,6 +18,10 @@ _RENEWALS_PER_LEASE = 3
 
 class LeaseLost(Exception):
     """Another worker has the job now, or it is over: leave it alone."""
+
+
+class Cancelled(LeaseLost):
+    """Somebody has cancelled the job."""
 
 
 class Stopped(Exception):
@@ -50,7 +55,7 @@ class Lease:
         self._lease_s = lease_s
         self._stop = stop
         self._over = threading.Event()
-        self._lost = threading.Event()
+        self._lost: LeaseLost | None = None
         self._progress = ""
         self._heartbeat = threading.Thread(target=self._beat, name="lease", daemon=True)
 
@@ -72,13 +77,13 @@ class Lease:
 
         Raises
         ------
-        LeaseLost, Stopped
+        LeaseLost, Cancelled, Stopped
             When there is no sense in going on.
         """
         if self._stop.is_set():
             raise Stopped
-        if self._lost.is_set():
-            raise LeaseLost
+        if self._lost is not None:
+            raise self._lost
         if progress == self._progress:
             return
         self._progress = progress
@@ -91,6 +96,8 @@ class Lease:
     def confirm(self) -> None:
         """Make sure that the job is ours for another lease, before what must not be done twice.
 
+        From then on nobody can cancel it.
+
         Raises
         ------
         LeaseLost, Stopped
@@ -99,14 +106,26 @@ class Lease:
             While it cannot be known.
         """
         self.tell(self._progress)
-        self._renew()
+        self._ask(lambda: self._queue.commit(self._job_id, self._worker, self._lease_s))
 
     def _renew(self) -> None:
+        self._ask(
+            lambda: self._queue.renew(self._job_id, self._worker, self._lease_s, self._progress)
+        )
+
+    def _ask(self, keep: Callable[[], None]) -> None:
         try:
-            self._queue.renew(self._job_id, self._worker, self._lease_s, self._progress)
+            keep()
         except (Conflict, NotFound) as error:
-            self._lost.set()
-            raise LeaseLost(str(error)) from error
+            self._lost = self._loss(str(error))
+            raise self._lost from error
+
+    def _loss(self, why: str) -> LeaseLost:
+        try:
+            cancelled = self._queue.get(self._job_id).state is JobState.CANCELLED
+        except (NotFound, Unavailable):
+            cancelled = False
+        return Cancelled(why) if cancelled else LeaseLost(why)
 
     def _beat(self) -> None:
         while not self._over.wait(self._lease_s / _RENEWALS_PER_LEASE):

@@ -1,23 +1,24 @@
-"""Promotion: the one place that decides and carries out which version is in Production.
+"""Promotion: the one place that decides which version comes into Production.
 
-It knows the registry, the log of promotions and the events, and not how a version came about.
+It knows what may be asked for; how a change is made, and what others did, it leaves to others.
 """
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Sequence
 from typing import NamedTuple
-from uuid import UUID, uuid5
 
-from faultline.errors import Conflict
-from faultline.events import ModelEvent, ModelEventKind
-from faultline.ports.clock import Clock
-from faultline.ports.jobs import Promotion, PromotionLog
+from faultline.errors import Conflict, Unavailable
+from faultline.ports.promotions import Promotion, PromotionKind, PromotionLog, TurnTaken
 from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
-from services.trainer.announcer import Announcer
+from faultline.telemetry import logger
+from services.trainer.change import Changes, Wanted, derived
+from services.trainer.reconciliation import Reconciler
 from services.trainer.record import GATE_REASON_TAG, GATE_TAG, PASSED
+from services.trainer.rollback import version_before
 
-_NAMESPACE = UUID("6f0d2f55-9a0f-4c8b-8a47-6d5e3c1b7a90")
+log = logger(__name__)
+
 _PRODUCTION = "production"
 _LOOKED_THROUGH = 1_000
 
@@ -39,26 +40,24 @@ class Move(NamedTuple):
 
 
 class Promotions:
-    """Moves versions. Safe to share between threads.
+    """Moves versions. Safe to share between threads, and beside others in other processes.
 
-    A promotion is carried out in this order, and each step may be repeated:
-
-    1. the registry: the alias `production` first, then the stages, the former version Archived;
-    2. the row in the log, whose id is the same in every repetition;
-    3. the events, whose ids come from the row's.
-
-    Cut off after any of them, the promotion is completed by asking for it again: the log's newest
-    row then still names the version before, so that the row and the events come out the same.
+    Of two who want to change a model's Production at once, one does and the other is told so by
+    `TurnTaken`: when the other is just doing it, and when it has done it since this one began to
+    look. What was cut off is completed by the reconciler, or by whoever comes next.
     """
 
     def __init__(
-        self, registry: ModelRegistry, log: PromotionLog, announcer: Announcer, clock: Clock
+        self,
+        registry: ModelRegistry,
+        log: PromotionLog,
+        changes: Changes,
+        reconciler: Reconciler,
     ) -> None:
         self._registry = registry
         self._log = log
-        self._announcer = announcer
-        self._clock = clock
-        self._one_at_a_time = threading.Lock()
+        self._changes = changes
+        self._reconciler = reconciler
 
     def move(
         self, name: str, version: str, stage: Stage, *, actor: str, reason: str, force: bool
@@ -68,40 +67,68 @@ class Promotions:
         Raises
         ------
         Conflict
-            When the gate has not passed the version and `force` is not set; or when it would leave
-            Production empty.
+            When the gate has not passed the version and `force` is not set; when it would leave
+            Production empty; or when another changes Production at the same time.
         NotFound
             When there is no such version.
         Unavailable
-            When a dependency does not answer; asking again completes what was begun.
+            When a dependency does not answer; what was begun is completed later.
         """
+        known = self._changes.known(name)
         present = self._registry.version(name, version)
         if stage is Stage.PRODUCTION:
             if not force and _PRODUCTION not in present.aliases:
                 require_passed(present)
-            done = self.promote(name, version, actor=actor, reason=reason)
-            return Move(self._registry.version(name, version), done.from_version, done.promotion_id)
-        if _PRODUCTION in present.aliases:
-            raise Conflict(
-                f"version {version} of {name} is in Production; promote another version, which "
-                "archives this one"
+            done = self._change(
+                present, PromotionKind.PROMOTION, known, actor=actor, reason=reason, forced=force
             )
-        moved = self._registry.set_stage(name, version, stage)
+            return self._answer(done)
+        with self._changes.turn(name):
+            if _PRODUCTION in self._registry.version(name, version).aliases:
+                raise Conflict(
+                    f"version {version} of {name} is in Production; promote another version, which "
+                    "archives this one"
+                )
+            moved = self._registry.set_stage(name, version, stage)
         if stage is Stage.ARCHIVED:
-            self._announcer.announce(
-                [
-                    ModelEvent(
-                        event_id=_derived(f"archived|{name}|{version}|{self._clock.now_ms()}"),
-                        kind=ModelEventKind.ARCHIVED,
-                        model_name=name,
-                        model_version=version,
-                        at_ms=self._clock.now_ms(),
-                        actor=actor,
-                        reason=reason,
-                    )
-                ]
-            )
+            self._changes.announce_archived(name, version, actor=actor, reason=reason)
         return Move(moved, None, None)
+
+    def roll_back(self, name: str, to: str | None, *, actor: str, reason: str) -> Move:
+        """Put an earlier version into Production again; the gate is not asked.
+
+        Parameters
+        ----------
+        to
+            One that was there before, or an earlier one that the gate has passed; None is the one
+            that was there before the present one.
+
+        Raises
+        ------
+        Conflict
+            When there is no earlier version, or `to` is none that may come back so; or when another
+            changes Production at the same time.
+        NotFound
+            When there is no such version.
+        Unavailable
+            When a dependency does not answer; what was begun is completed later.
+        """
+        known = self._changes.known(name)
+        versions = {one.version: one for one in self._registry.versions(name)}
+        history = self._log.list(name, _LOOKED_THROUGH)
+        if to is None:
+            to = version_before(history, versions)
+            if to is None:
+                raise Conflict(
+                    f"there is no version of {name} to roll back to: none was in Production before "
+                    "the present one"
+                )
+        target = versions[to] if to in versions else self._registry.version(name, to)
+        live = next((one for one in versions.values() if _PRODUCTION in one.aliases), None)
+        _require_earlier(target, live, history)
+        return self._answer(
+            self._change(target, PromotionKind.ROLLBACK, known, actor=actor, reason=reason)
+        )
 
     def promote(
         self, name: str, version: str, *, actor: str, reason: str, once_for: str | None = None
@@ -112,51 +139,86 @@ class Promotions:
         ----------
         once_for
             The job that asks. Its promotion is done once: when it is in the log already, and
-            somebody has promoted another version since, that one stays.
+            somebody has promoted another version since, that one stays. It waits for others.
 
         Raises
         ------
+        TurnTaken
+            When another changes Production at the same time, and no job asks.
         NotFound
             When there is no such version.
         Unavailable
-            When a dependency does not answer; asking again completes what was begun.
+            When a dependency does not answer; or another is at it, and a job asks.
         """
-        with self._one_at_a_time:
-            rows = self._log.list(name, _LOOKED_THROUGH)
-            newest = rows[0] if rows else None
+        known = None if once_for is not None else self._changes.known(name)
+        present = self._registry.version(name, version)
+        try:
+            return self._change(
+                present,
+                PromotionKind.PROMOTION,
+                known,
+                actor=actor,
+                reason=reason,
+                once_for=once_for,
+            )
+        except TurnTaken as error:
             if once_for is None:
-                promotion_id = _derived(
-                    f"{name}|{version}|{newest.promotion_id if newest else 'first'}"
-                )
-            else:
-                promotion_id = _derived(f"{name}|{version}|job {once_for}")
-            done = next((row for row in rows if row.promotion_id == promotion_id), None)
-            before = self._registry.production(name)
-            if done is None and newest is not None and newest.to_version == version:
-                # Nothing to log: it was put there, and is still or again to be there.
-                done = newest if before is not None and before.version == version else None
+                raise
+            raise Unavailable(str(error)) from error
+
+    def _change(
+        self,
+        version: ModelVersion,
+        kind: PromotionKind,
+        known: frozenset[str] | None,
+        *,
+        actor: str,
+        reason: str,
+        forced: bool = False,
+        once_for: str | None = None,
+    ) -> Promotion:
+        """Make a change; `known` are those that whoever asks can have known of, None is all."""
+        name = version.name
+        with self._changes.turn(name):
+            since = self._changes.newest(name)
+            newest = self._reconciler.follow(name)
+            done = self._done(name, version.version, newest, once_for)
             if done is None:
-                done = self._carry_out(
-                    Promotion(
-                        promotion_id=promotion_id,
-                        model_name=name,
-                        to_version=version,
-                        from_version=_version_before(version, before, newest),
-                        # A clock that was set back must not make this row older than the newest.
-                        at_ms=max(self._clock.now_ms(), newest.at_ms if newest else 0),
+                if known is not None and since is not None and since.promotion_id not in known:
+                    raise TurnTaken(_overtaken(name, since))
+                done = self._changes.carry_out(
+                    name,
+                    Wanted(
+                        promotion_id=_promotion_id(name, version.version, newest, once_for),
+                        version=version,
+                        kind=kind,
                         actor=actor,
                         reason=reason,
-                    )
+                        forced=forced,
+                    ),
                 )
-            elif done is newest:
-                self._registry.promote(name, version)
-            self._announcer.announce(_events(done))
-            return done
+        try:
+            self._changes.announce(name)
+        except Unavailable as error:
+            log.warning("promotion is announced later", model=name, why=str(error))
+        return done
 
-    def _carry_out(self, promotion: Promotion) -> Promotion:
-        self._registry.promote(promotion.model_name, promotion.to_version)
-        self._log.append(promotion)
-        return promotion
+    def _done(
+        self, name: str, version: str, newest: Promotion | None, once_for: str | None
+    ) -> Promotion | None:
+        """The change that has put the version where it is wanted; None when there is none."""
+        if newest is not None and newest.to_version == version:
+            return newest
+        if once_for is None:
+            return None
+        wanted = _promotion_id(name, version, newest, once_for)
+        history = self._log.list(name, _LOOKED_THROUGH)
+        return next((one for one in history if one.promotion_id == wanted), None)
+
+    def _answer(self, done: Promotion) -> Move:
+        assert done.to_version is not None
+        version = self._registry.version(done.model_name, done.to_version)
+        return Move(version, done.from_version, done.promotion_id)
 
 
 def require_passed(version: ModelVersion) -> None:
@@ -175,44 +237,39 @@ def require_passed(version: ModelVersion) -> None:
     )
 
 
-def _version_before(
-    version: str, before: ModelVersion | None, newest: Promotion | None
-) -> str | None:
-    """Which version this one follows; the log's when a repetition finds the alias moved already."""
-    if before is not None and before.version != version:
-        return before.version
-    if before is not None and newest is not None and newest.to_version != version:
-        return newest.to_version
-    return None
-
-
-def _events(promotion: Promotion) -> list[ModelEvent]:
-    told = [
-        ModelEvent(
-            event_id=_derived(f"{promotion.promotion_id}|promoted"),
-            kind=ModelEventKind.PROMOTED,
-            model_name=promotion.model_name,
-            model_version=promotion.to_version,
-            at_ms=promotion.at_ms,
-            actor=promotion.actor,
-            reason=promotion.reason,
-            previous_version=promotion.from_version,
+def _require_earlier(
+    target: ModelVersion, live: ModelVersion | None, history: Sequence[Promotion]
+) -> None:
+    """Raise `Conflict` when a version may not come back by a rollback."""
+    if live is not None and live.version == target.version:
+        if history and (history[0].to_version, history[0].kind) == (
+            target.version,
+            PromotionKind.ROLLBACK,
+        ):
+            # Asked for again, as its answer was lost.
+            return
+        raise Conflict(
+            f"version {target.version} of {target.name} is in Production already; name an earlier "
+            "one, or none for the one before it"
         )
-    ]
-    if promotion.from_version is not None:
-        told.append(
-            ModelEvent(
-                event_id=_derived(f"{promotion.promotion_id}|archived"),
-                kind=ModelEventKind.ARCHIVED,
-                model_name=promotion.model_name,
-                model_version=promotion.from_version,
-                at_ms=promotion.at_ms,
-                actor=promotion.actor,
-                reason=f"version {promotion.to_version} took its place",
-            )
+    if any(one.to_version == target.version for one in history):
+        return
+    earlier = live is not None and int(target.version) < int(live.version)
+    if not (earlier and target.tags.get(GATE_TAG) == PASSED):
+        raise Conflict(
+            f"version {target.version} of {target.name} was never in Production, so there is "
+            "nothing to roll back to; promote it instead, which asks the gate"
         )
-    return told
 
 
-def _derived(text: str) -> str:
-    return str(uuid5(_NAMESPACE, text))
+def _promotion_id(name: str, version: str, newest: Promotion | None, once_for: str | None) -> str:
+    if once_for is not None:
+        return derived(f"{name}|{version}|job {once_for}")
+    return derived(f"{name}|{version}|{newest.promotion_id if newest else 'first'}")
+
+
+def _overtaken(name: str, since: Promotion) -> str:
+    return (
+        f"Production of {name} was changed at the same time: version {since.to_version} was put "
+        f"there by {since.actor}; look at its history, then ask again"
+    )

@@ -216,6 +216,34 @@ class PromoteRequest(_Request):
         return self
 
 
+class RollbackRequest(_Request):
+    """Which version to go back to, and why."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"to": "2", "reason": "version 3 cries wolf"}]}
+    )
+
+    to: Text | None = Field(
+        None,
+        min_length=1,
+        max_length=32,
+        description="A version that was in Production before, or an earlier one that the gate has "
+        "passed. Null: the one that was there before the present one; asked for again it goes "
+        "back further, so name a version where a request may be repeated.",
+    )
+    reason: Text = Field(max_length=2_000, description="Kept in the history; needed.")
+    requested_by: Text = Field(
+        "api", min_length=1, max_length=128, description="Who asks; kept in the history."
+    )
+
+    @field_validator("reason")
+    @classmethod
+    def _said(cls, reason: str) -> str:
+        if not reason.strip():
+            raise ValueError("a rollback needs a reason")
+        return reason
+
+
 def _require_order(start_ms: int, end_ms: int) -> None:
     if start_ms >= end_ms:
         raise ValueError("end must be later than start")

@@ -29,6 +29,12 @@ class TrainerSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Registry
     trainer_retry_s: float = Field(
         1.0, gt=0, description="Seconds to wait after a dependency could not be reached."
     )
+    trainer_reconcile_s: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds between two looks at the aliases and stages in MLflow: what another "
+        "client changed is recorded and followed, and a promotion that was cut off is completed.",
+    )
     trainer_max_attempts: int = Field(
         3,
         ge=1,

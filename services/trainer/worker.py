@@ -14,7 +14,7 @@ from typing import Protocol
 from faultline.errors import Conflict, FaultlineError, NotFound, Unavailable
 from faultline.ports.jobs import JobQueue, JobResult, TrainingJob
 from faultline.telemetry import logger
-from services.trainer.lease import Lease, LeaseLost, Stopped
+from services.trainer.lease import Cancelled, Lease, LeaseLost, Stopped
 from services.trainer.metrics import Metrics
 from services.trainer.training import Holding
 
@@ -110,7 +110,7 @@ class Worker:
             self._metrics.jobs.labels("failed").inc()
             return True
         log.info("job begun", **told, attempt=job.attempts)
-        stopped = False
+        given_back = False
         with (
             self._metrics.running.track_inprogress(),
             self._metrics.job_seconds.time(),
@@ -118,21 +118,28 @@ class Worker:
         ):
             try:
                 outcome = self._do(job, lease, stop)
+            except Cancelled:
+                log.info("job cancelled", **told)
+                outcome = "cancelled"
+                given_back = True
             except LeaseLost as error:
                 log.warning("job lost to another worker", **told, why=str(error))
                 outcome = "left"
             except Stopped:
                 log.info("job left, because the service stops", **told)
                 outcome = "left"
-                stopped = True
-        if stopped:
+                given_back = True
+        if given_back:
             # After the lease's end: no late heartbeat can meet a job that is not ours any more.
             self._give_back(job)
         self._metrics.jobs.labels(outcome).inc()
         return True
 
     def _give_back(self, job: TrainingJob) -> None:
-        """Let the next worker begin at once; otherwise it begins when the lease has run out."""
+        """Let the next worker begin at once; otherwise it begins when the lease has run out.
+
+        With this job, or where it was cancelled with another of the type.
+        """
         try:
             self._queue.release(job.job_id, self._name)
         except (Conflict, NotFound, Unavailable) as error:

@@ -281,6 +281,22 @@ def test_verdicts_are_counted_by_status_and_by_version(database: Database) -> No
     assert counts.by_version == {None: 1, "1": 2, "2": 1}
 
 
+def test_verdicts_are_counted_by_version_over_all_machines_of_a_model(database: Database) -> None:
+    keep(
+        database,
+        verdicts=(
+            judged(normal(NOON), failure(NOON + 1), version="1"),
+            judged(normal(NOON + 2), version="2"),
+            judged(normal(NOON), machine="other", version="2"),
+            judged(Verdict(timestamp_ms=NOON + 3, status=Status.NO_MODEL), version=None),
+        ),
+    )
+    store = database.fleet_store()
+    assert store.verdicts_by_version("faultline-pump") == {"1": 2, "2": 2}
+    assert store.verdicts_by_version("faultline-fan") == {}
+    assert store.verdicts_by_version("a\0b") == {}
+
+
 def test_alarms_come_newest_first_and_can_be_narrowed(database: Database) -> None:
     first, second = closed(alarm("a-1", NOON)), alarm("a-2", NOON + 1)
     other = alarm("a-3", NOON + 2, "other")

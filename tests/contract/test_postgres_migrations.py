@@ -19,6 +19,7 @@ from faultline.adapters.postgres import PostgresDatabase
 from faultline.adapters.postgres.migration import MIGRATION_LOCK, migrate
 from faultline.adapters.postgres.schema import BY_MONTH, METADATA
 from faultline.alarms import Alarm
+from faultline.ports.promotions import PromotionKind, PromotionState
 from faultline.verdicts import SensorContribution
 
 pytestmark = pytest.mark.real
@@ -83,6 +84,42 @@ def test_the_migrations_partition_the_tables_that_the_schema_does(
     assert declared == set(BY_MONTH)
 
 
+def as_the_first_release_left_it(connection: Connection) -> None:
+    connection.execute(
+        text(
+            "ALTER TABLE alarms DROP COLUMN why; "
+            "ALTER TABLE promotions DROP COLUMN kind, DROP COLUMN forced, DROP COLUMN gate, "
+            "DROP COLUMN gate_reason, DROP COLUMN state, DROP COLUMN announced, "
+            "ALTER COLUMN to_version SET NOT NULL; "
+            "ALTER TABLE training_jobs DROP COLUMN committed; "
+            "UPDATE alembic_version SET version_num = '0001'"
+        )
+    )
+
+
+def test_promotions_of_an_earlier_release_have_happened_and_are_announced(
+    empty_database_url: str,
+) -> None:
+    migrate(empty_database_url)
+    with connected(empty_database_url) as connection:
+        as_the_first_release_left_it(connection)
+        connection.execute(
+            text(
+                "INSERT INTO promotions (promotion_id, model_name, to_version, at, actor, reason) "
+                "VALUES ('p', 'faultline-pump', '1', 'epoch', 'gate', 'it passed')"
+            )
+        )
+    migrate(empty_database_url)
+    database = PostgresDatabase(empty_database_url)
+    try:
+        log = database.promotion_log()
+        [change] = log.list("faultline-pump")
+        assert (change.kind, change.state) == (PromotionKind.PROMOTION, PromotionState.DONE)
+        assert log.unfinished() == []
+    finally:
+        database.dispose()
+
+
 def test_contributions_stored_before_there_were_bounds_can_still_be_read(
     empty_database_url: str,
 ) -> None:
@@ -104,13 +141,7 @@ def test_contributions_stored_before_there_were_bounds_can_still_be_read(
     moments = ("began_at", "opened_at", "updated_at", "peak_at")
     event = json.dumps({**alarm, **{f"{name}_ms": 5 for name in moments}})
     with connected(empty_database_url) as connection:
-        # As the first release left it.
-        connection.execute(
-            text(
-                "ALTER TABLE alarms DROP COLUMN why; "
-                "UPDATE alembic_version SET version_num = '0001'"
-            )
-        )
+        as_the_first_release_left_it(connection)
         connection.execute(
             text(
                 "CREATE TABLE verdicts_all PARTITION OF verdicts DEFAULT; "

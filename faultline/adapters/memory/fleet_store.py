@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -94,6 +94,13 @@ class MemoryFleetStore:
             by_status=dict(Counter(stored.verdict.status for stored in rows)),
             by_version=dict(Counter(stored.model_version for stored in rows)),
         )
+
+    def verdicts_by_version(self, model_name: str) -> Mapping[str, int]:
+        """How many verdicts each version of a model has made; see the port."""
+        with self._tables.lock:
+            rows = [one for by_time in self._tables.verdicts.values() for one in by_time.values()]
+        versions = [one.model_version for one in rows if one.model_name == model_name]
+        return dict(Counter(version for version in versions if version is not None))
 
     def alarms(
         self,

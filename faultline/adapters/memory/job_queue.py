@@ -12,7 +12,13 @@ from msgspec import structs
 from faultline.adapters.memory.tables import JobRow, Tables
 from faultline.errors import Conflict, NotFound
 from faultline.ports.clock import Clock
-from faultline.ports.jobs import JobResult, JobState, TrainingJob, TrainingRequest
+from faultline.ports.jobs import (
+    JobResult,
+    JobState,
+    TrainingJob,
+    TrainingRequest,
+    require_cancellable,
+)
 
 
 class MemoryJobQueue:
@@ -66,6 +72,13 @@ class MemoryJobQueue:
             row.lease_until_ms = self._in_seconds(lease_s)
             self._change(row, progress=progress)
 
+    def commit(self, job_id: str, worker: str, lease_s: float) -> None:
+        """Keep the lease and the job; see the port."""
+        with self._tables.lock:
+            row = self._ours(job_id, worker)
+            row.lease_until_ms = self._in_seconds(lease_s)
+            row.committed = True
+
     def succeed(self, job_id: str, worker: str, result: JobResult) -> None:
         """Finish; see the port. The same again changes nothing."""
         self._finish(job_id, worker, JobState.SUCCEEDED, structs.asdict(result))
@@ -77,18 +90,20 @@ class MemoryJobQueue:
     def release(self, job_id: str, worker: str) -> None:
         """Give a job back; see the port."""
         with self._tables.lock:
+            row = self._found(job_id)
+            if row.job.state is JobState.CANCELLED and row.worker == worker:
+                row.lease_until_ms = 0
+                return
             row = self._ours(job_id, worker)
             row.worker = None
+            row.lease_until_ms = 0
             self._change(row, state=JobState.QUEUED, attempts=row.job.attempts - 1, progress="")
 
     def cancel(self, job_id: str) -> TrainingJob:
-        """Cancel a queued job; see the port."""
+        """Cancel a job; see the port."""
         with self._tables.lock:
             row = self._found(job_id)
-            if row.job.state is not JobState.QUEUED:
-                raise Conflict(
-                    f"job {job_id} is {row.job.state}; only a queued job can be cancelled"
-                )
+            require_cancellable(row.job, row.committed)
             return self._change(row, state=JobState.CANCELLED)
 
     def _finish(self, job_id: str, worker: str, state: JobState, outcome: dict[str, Any]) -> None:
@@ -102,12 +117,10 @@ class MemoryJobQueue:
             ):
                 return
             self._change(self._ours(job_id, worker), state=state, **outcome)
+            row.lease_until_ms = 0
 
     def _can_run(self, row: JobRow) -> bool:
-        if row.job.state is JobState.RUNNING:
-            waiting = not self._is_live(row)
-        else:
-            waiting = row.job.state is JobState.QUEUED
+        waiting = row.job.state in {JobState.QUEUED, JobState.RUNNING}
         machine_type = row.job.request.machine_type
         return waiting and not any(
             self._is_live(other)
@@ -116,7 +129,7 @@ class MemoryJobQueue:
         )
 
     def _is_live(self, row: JobRow) -> bool:
-        return row.job.state is JobState.RUNNING and row.lease_until_ms > self._clock.now_ms()
+        return row.lease_until_ms > self._clock.now_ms()
 
     def _in_seconds(self, lease_s: float) -> int:
         return self._clock.now_ms() + round(lease_s * 1000)

@@ -10,7 +10,8 @@ from faultline.adapters.episodes import LabelIdentity
 from faultline.alarms import Alarm, AlarmState
 from faultline.labels import FaultLabel
 from faultline.ports.broker import Partition
-from faultline.ports.jobs import Promotion, TrainingJob
+from faultline.ports.jobs import TrainingJob
+from faultline.ports.promotions import Promotion
 from faultline.ports.stores import StoredVerdict
 from faultline.readings import Reading
 
@@ -22,6 +23,7 @@ class JobRow:
     job: TrainingJob
     worker: str | None = None
     lease_until_ms: int = 0
+    committed: bool = False
 
 
 @dataclass
@@ -34,6 +36,8 @@ class Tables:
         By machine and timestamp.
     offsets
         By consumer group and partition.
+    turns
+        Models whose Production somebody is changing.
     """
 
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -44,6 +48,7 @@ class Tables:
     offsets: dict[tuple[str, Partition], int] = field(default_factory=dict)
     jobs: dict[str, JobRow] = field(default_factory=dict)
     promotions: dict[str, Promotion] = field(default_factory=dict)
+    turns: set[str] = field(default_factory=set)
 
     def open_alarms(self, machine_id: str) -> Iterable[Alarm]:
         """The machine's alarms that are open."""

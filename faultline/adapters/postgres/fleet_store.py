@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
@@ -130,6 +130,17 @@ class PostgresFleetStore:
                 by_status[Status(status)] = by_status.get(Status(status), 0) + count
                 by_version[version] = by_version.get(version, 0) + count
         return VerdictCounts(by_status, by_version)
+
+    def verdicts_by_version(self, model_name: str) -> Mapping[str, int]:
+        """How many verdicts each version of a model has made; see the port."""
+        version = verdicts.c.model_version
+        query = (
+            select(version, func.count().label("made"))
+            .where(verdicts.c.model_name == _storable(model_name), version.is_not(None))
+            .group_by(version)
+        )
+        with self._database.transaction() as connection:
+            return {row.model_version: row.made for row in connection.execute(query)}
 
     def alarms(
         self,

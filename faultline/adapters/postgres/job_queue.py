@@ -24,7 +24,13 @@ from sqlalchemy import (
 from faultline.adapters.postgres.columns import EpochMs
 from faultline.adapters.postgres.schema import training_jobs
 from faultline.errors import Conflict, NotFound
-from faultline.ports.jobs import JobResult, JobState, TrainingJob, TrainingRequest
+from faultline.ports.jobs import (
+    JobResult,
+    JobState,
+    TrainingJob,
+    TrainingRequest,
+    require_cancellable,
+)
 
 if TYPE_CHECKING:
     from faultline.adapters.postgres.database import PostgresDatabase
@@ -71,8 +77,8 @@ class PostgresJobQueue:
         """Take the next job; see the port."""
         other = training_jobs.alias("other")
         type_is_busy = exists().where(
+            # Of a cancelled one too, until its worker has noticed.
             other.c.machine_type == _jobs.machine_type,
-            other.c.state == JobState.RUNNING.value,
             other.c.lease_until > _NOW,
         )
         lease_ran_out = and_(_jobs.state == JobState.RUNNING.value, _jobs.lease_until <= _NOW)
@@ -104,6 +110,12 @@ class PostgresJobQueue:
             _require_ours(_found(connection, job_id), worker)
             _change(connection, job_id, lease_until=_in_seconds(lease_s), progress=progress)
 
+    def commit(self, job_id: str, worker: str, lease_s: float) -> None:
+        """Keep the lease and the job; see the port."""
+        with self._one_at_a_time() as connection:
+            _require_ours(_found(connection, job_id), worker)
+            _change(connection, job_id, lease_until=_in_seconds(lease_s), committed=True)
+
     def succeed(self, job_id: str, worker: str, result: JobResult) -> None:
         """Finish; see the port. The same again changes nothing."""
         self._finish(
@@ -126,7 +138,11 @@ class PostgresJobQueue:
     def release(self, job_id: str, worker: str) -> None:
         """Give a job back; see the port."""
         with self._one_at_a_time() as connection:
-            _require_ours(_found(connection, job_id), worker)
+            row = _found(connection, job_id)
+            if (row["state"], row["worker"]) == (JobState.CANCELLED, worker):
+                _change(connection, job_id, lease_until=None)
+                return
+            _require_ours(row, worker)
             _change(
                 connection,
                 job_id,
@@ -138,11 +154,10 @@ class PostgresJobQueue:
             )
 
     def cancel(self, job_id: str) -> TrainingJob:
-        """Cancel a queued job; see the port."""
+        """Cancel a job; see the port."""
         with self._one_at_a_time() as connection:
-            state = _found(connection, job_id)["state"]
-            if state != JobState.QUEUED:
-                raise Conflict(f"job {job_id} is {state}; only a queued job can be cancelled")
+            row = _found(connection, job_id)
+            require_cancellable(_job(row), row["committed"])
             return _change(connection, job_id, state=JobState.CANCELLED.value)
 
     def _finish(

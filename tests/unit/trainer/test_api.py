@@ -2,6 +2,9 @@ from typing import Any
 
 import pytest
 
+from faultline.ports.stores import RecordBatch
+from faultline.verdicts import Status, Verdict, VerdictBatch
+
 BASE = "/api/v1/ml/models"
 NAME = "faultline-pump"
 
@@ -112,6 +115,49 @@ def test_a_finished_job_cannot_be_cancelled(world: Any) -> None:
     assert post(world, f"/train/{job.job_id}/cancel").status_code == 409
 
 
+@pytest.mark.parametrize("call", ["history", "log_run"])
+def test_a_job_that_is_worked_on_can_be_cancelled_and_registers_nothing(
+    world: Any, call: str
+) -> None:
+    port = world.store if call == "history" else world.registry
+    original = getattr(port.port, call)
+    answers = []
+
+    def cancelled(*args: Any) -> Any:
+        answers.append(post(world, f"/train/{job_id}/cancel"))
+        return original(*args)
+
+    setattr(port.port, call, cancelled)
+    job_id = post(world, "/train", {"machine_type": "pump"}).json()["job_id"]
+    assert world.work()
+    assert [(one.status_code, one.json()["state"]) for one in answers] == [(200, "cancelled")]
+    assert get(world, f"/train/{job_id}").json()["state"] == "cancelled"
+    assert world.registry.models() == []
+    assert world.events() == []
+    assert not world.work()
+    # Nothing holds the type: the next is begun at once.
+    setattr(port.port, call, original)
+    assert world.train().state == "succeeded"
+    shown = world.http.get("/metrics").text
+    assert 'faultline_trainer_jobs_total{outcome="cancelled"} 1.0' in shown
+
+
+def test_a_job_whose_version_is_being_registered_cannot_be_cancelled(world: Any) -> None:
+    original = world.registry.port.register
+    answers = []
+
+    def register(*args: Any) -> Any:
+        answers.append(post(world, f"/train/{job_id}/cancel"))
+        return original(*args)
+
+    world.registry.port.register = register
+    job_id = post(world, "/train", {"machine_type": "pump"}).json()["job_id"]
+    assert world.work()
+    assert [one.status_code for one in answers] == [409]
+    assert "its version is being registered" in answers[0].json()["detail"]
+    assert get(world, f"/train/{job_id}").json()["state"] == "succeeded"
+
+
 @pytest.mark.parametrize("field", ["reason", "requested_by"])
 def test_a_promotion_that_cannot_be_logged_moves_nothing(world: Any, field: str) -> None:
     world.train(promotion="hold")
@@ -214,6 +260,52 @@ def test_force_needs_a_reason(world: Any) -> None:
     assert "force needs a reason" in answer.json()["detail"]
 
 
+def test_a_promotion_at_the_same_time_as_another_is_a_conflict_that_says_why(world: Any) -> None:
+    world.train()
+    world.train(promotion="hold")
+    with world.log.turn(NAME):
+        answer = post(world, f"/{NAME}/versions/2/promote", {})
+        back = post(world, f"/{NAME}/rollback", {"to": "2", "reason": "back"})
+    for one in (answer, back):
+        assert one.status_code == 409
+    assert "another change of faultline-pump's Production" in answer.json()["detail"]
+    assert get(world, f"/{NAME}/production").json()["version"] == "1"
+
+
+def test_a_rollback_leads_to_the_version_before(world: Any) -> None:
+    world.train()
+    world.train()
+    answer = post(world, f"/{NAME}/rollback", {"reason": "cries wolf", "requested_by": "eve"})
+    assert answer.status_code == 200
+    row = world.log.list(NAME)[0]
+    assert answer.json() == {
+        "model_name": NAME,
+        "version": "1",
+        "stage": "Production",
+        "previous_version": "2",
+        "promotion_id": row.promotion_id,
+    }
+    told = get(world, f"/{NAME}/history").json()["promotions"][0]
+    assert told["at"].endswith("Z")
+    assert {name: told[name] for name in ("version", "kind", "actor", "reason", "gate")} == {
+        "version": "1",
+        "kind": "rollback",
+        "actor": "eve",
+        "reason": "cries wolf",
+        "gate": "passed",
+    }
+    again = post(world, f"/{NAME}/rollback", {"reason": "further"})
+    assert again.status_code == 409
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"reason": "  "}, {"reason": "a\0b"}, {"to": 1, "reason": "x"}, {"to": ""}]
+)
+def test_a_rollback_that_cannot_be_meant_is_refused(world: Any, body: Any) -> None:
+    world.train()
+    assert post(world, f"/{NAME}/rollback", body).status_code == 422
+
+
 @pytest.mark.parametrize("stage", ["Archived", "None", "Staging"])
 def test_a_version_can_be_moved_beside_production(world: Any, stage: str) -> None:
     world.train(promotion="hold")
@@ -246,6 +338,50 @@ def test_the_history_says_what_was_live_when(world: Any) -> None:
     assert get(world, f"/{NAME}/history", at="1999-01-01").json()["live"] is None
 
 
+def test_the_history_knows_rollbacks_what_others_did_and_when_there_was_none(world: Any) -> None:
+    world.train()
+    world.train()
+    moments = [world.clock.now_ms()]
+    post(world, f"/{NAME}/rollback", {"reason": "cries wolf"})
+    moments.append(world.clock.now_ms())
+    world.registry.port._move_alias(NAME, "production", "2")
+    world.trainer.reconciler.look()
+    moments.append(world.clock.now_ms())
+    world.registry.port._move_alias(NAME, "production", None)
+    world.trainer.reconciler.look()
+    moments.append(world.clock.now_ms())
+    lives = [get(world, f"/{NAME}/history", at=one).json()["live"] for one in moments]
+    assert [one and (one["version"], one["kind"]) for one in lives] == [
+        ("2", "promotion"),
+        ("1", "rollback"),
+        ("2", "external"),
+        None,
+    ]
+    history = get(world, f"/{NAME}/history").json()
+    assert history["live"] is None
+    assert [one["version"] for one in history["promotions"]] == [None, "2", "1", "2", "1"]
+
+
+def test_the_verdicts_of_each_version_are_counted_when_asked_for(world: Any) -> None:
+    world.train()
+    world.train()
+    verdicts = [Verdict(timestamp_ms=at, status=Status.NORMAL, score=0.5) for at in range(3)]
+    made = VerdictBatch(
+        machine_id="pump-1",
+        machine_type="pump",
+        model_name=NAME,
+        model_version="1",
+        verdicts=tuple(verdicts),
+    )
+    world.database.record_store().record(
+        "test", RecordBatch(offsets={}, verdicts=[made]), lambda _: None
+    )
+    counted = get(world, f"/{NAME}/versions", verdicts=True).json()["versions"]
+    assert [(one["version"], one["verdicts"]) for one in counted] == [("2", 0), ("1", 3)]
+    listed = get(world, f"/{NAME}/versions").json()["versions"]
+    assert [one["verdicts"] for one in listed] == [None, None]
+
+
 def test_a_time_that_is_none_is_refused(world: Any) -> None:
     world.train()
     assert get(world, f"/{NAME}/history", at="tuesday").status_code == 422
@@ -263,6 +399,7 @@ def test_the_interface_is_described(world: Any) -> None:
         f"{BASE}/{{name}}/production",
         f"{BASE}/{{name}}/versions/{{version}}/promote",
         f"{BASE}/{{name}}/history",
+        f"{BASE}/{{name}}/rollback",
     }
     assert all(one["description"] for methods in ours.values() for one in methods.values())
 

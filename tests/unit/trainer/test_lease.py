@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from faultline.adapters.memory import MemoryDatabase
-from faultline.errors import Unavailable
+from faultline.errors import Conflict, Unavailable
 from faultline.ports.jobs import JobQueue, TrainingJob, TrainingRequest
-from services.trainer.lease import Lease, LeaseLost, Stopped
+from services.trainer.lease import Cancelled, Lease, LeaseLost, Stopped
 
 QUICK_S = 0.03
 
@@ -26,6 +26,12 @@ class ForgetfulQueue:
         if len(self.renewals) <= self._failures:
             raise Unavailable("down")
         self._queue.renew(job_id, worker, lease_s, progress)
+
+    def commit(self, job_id: str, worker: str, lease_s: float) -> None:
+        self.renew(job_id, worker, lease_s, "committed")
+
+    def get(self, job_id: str) -> TrainingJob:
+        return self._queue.get(job_id)
 
 
 @pytest.fixture
@@ -120,7 +126,24 @@ def test_confirming_asks_the_queue_even_when_nothing_is_new(
     with a_lease(counting, job) as lease:
         lease.tell("fitting")
         lease.confirm()
-    assert counting.renewals == ["fitting", "fitting"]
+    assert counting.renewals == ["fitting", "committed"]
+
+
+def test_what_is_confirmed_cannot_be_cancelled(queue: JobQueue, job: TrainingJob) -> None:
+    with a_lease(queue, job) as lease:
+        lease.confirm()
+        with pytest.raises(Conflict, match="past being cancelled"):
+            queue.cancel(job.job_id)
+        lease.tell("registering")
+
+
+def test_a_job_that_was_cancelled_is_told_to_be_so(queue: JobQueue, job: TrainingJob) -> None:
+    with a_lease(queue, job) as lease:
+        queue.cancel(job.job_id)
+        with pytest.raises(Cancelled):
+            lease.confirm()
+        with pytest.raises(Cancelled):
+            lease.tell("registering")
 
 
 def test_confirming_says_when_it_cannot_be_known(queue: JobQueue, job: TrainingJob) -> None:

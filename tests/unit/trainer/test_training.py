@@ -393,7 +393,7 @@ def test_only_what_was_asked_for_is_learnt_from(world: Any, tmp_path: Path) -> N
     assert tags["training_excluded"].startswith("2026-11-18T11:08:20.000Z to ")
 
 
-@pytest.mark.parametrize("call", ["versions", "log_run", "register", "production", "promote"])
+@pytest.mark.parametrize("call", ["versions", "log_run", "register", "promote"])
 def test_a_registry_that_is_down_is_waited_for(world: Any, call: str) -> None:
     world.registry.plan(call, Unavailable("MLflow is down"), Unavailable("MLflow is down"))
     job = world.train()
@@ -404,7 +404,8 @@ def test_a_registry_that_is_down_is_waited_for(world: Any, call: str) -> None:
 
 def test_a_database_that_is_down_is_waited_for(world: Any) -> None:
     world.store.plan("history", Unavailable("down"))
-    world.log.plan("append", Unavailable("down"))
+    for call in ("turn", "begin", "finish", "mark_announced"):
+        world.log.plan(call, Unavailable("down"))
     world.queue.plan("renew", Unavailable("down"))
     world.queue.plan("succeed", Unavailable("down"))
     job = world.train()
@@ -429,7 +430,9 @@ CALLS = [
     ("registry", "log_run"),
     ("registry", "register"),
     ("registry", "promote"),
-    ("log", "append"),
+    ("log", "begin"),
+    ("log", "finish"),
+    ("log", "mark_announced"),
     ("queue", "succeed"),
 ]
 

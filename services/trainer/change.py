@@ -1,0 +1,248 @@
+"""A change of Production, carried out step by step so that it may be cut off anywhere.
+
+It knows the registry, the log and the events, and not who wants a change or why.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+from uuid import UUID, uuid5
+
+from msgspec import structs
+
+from faultline.errors import Conflict, NotFound
+from faultline.events import ModelEvent, ModelEventKind
+from faultline.ports.clock import Clock
+from faultline.ports.promotions import Promotion, PromotionKind, PromotionLog, PromotionState
+from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
+from faultline.telemetry import logger
+from services.trainer.announcer import Announcer
+from services.trainer.record import GATE_REASON_TAG, GATE_TAG
+
+log = logger(__name__)
+
+FORCED_TAG = "forced"
+_NAMESPACE = UUID("6f0d2f55-9a0f-4c8b-8a47-6d5e3c1b7a90")
+
+
+class Wanted(NamedTuple):
+    """A change that somebody has decided on.
+
+    Attributes
+    ----------
+    version
+        To be in Production; None when there is to be none.
+    """
+
+    promotion_id: str
+    version: ModelVersion | None
+    kind: PromotionKind
+    actor: str
+    reason: str
+    forced: bool = False
+
+
+class Changes:
+    """Makes changes of Production. Safe to share between threads and between processes.
+
+    In this order, each step repeatable:
+
+    1. a row in the log says what is intended (`begun`);
+    2. the registry: the alias `production` first, then the stages, the former version Archived;
+    3. the row says that it has happened (`done`);
+    4. the events, whose ids come from the row's, and the row says that they are published.
+
+    Steps 1 to 3 are made in the model's turn, which only one process has. What was cut off there is
+    finished or taken back by whoever has the next turn, see `complete`; events by `announce`.
+    """
+
+    def __init__(
+        self, registry: ModelRegistry, log: PromotionLog, announcer: Announcer, clock: Clock
+    ) -> None:
+        self._registry = registry
+        self._log = log
+        self._announcer = announcer
+        self._clock = clock
+        self._announcing = threading.Lock()
+
+    def newest(self, name: str) -> Promotion | None:
+        """The last change of a model, be it only begun; None when there has been none."""
+        for change in self._log.unfinished(name):
+            if change.state is PromotionState.BEGUN:
+                return change
+        return next(iter(self._log.list(name, 1)), None)
+
+    def known(self, name: str) -> frozenset[str]:
+        """Ids of the changes from which one that others begin after this moment can be told."""
+        last = [*self._log.unfinished(name), *self._log.list(name, 1)]
+        return frozenset(change.promotion_id for change in last)
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[None]:
+        """Be the only one who changes the model; what was cut off is completed first.
+
+        Raises
+        ------
+        TurnTaken
+            When another is at it.
+        """
+        with self._log.turn(name):
+            self._complete(name)
+            yield
+
+    def carry_out(self, name: str, wanted: Wanted) -> Promotion:
+        """Make a change but for its events, and return its row.
+
+        In the model's turn, when the log's newest change agrees with the registry, or is what this
+        one brings up to it.
+
+        Raises
+        ------
+        NotFound, Conflict
+            When the registry refuses; nothing is changed then.
+        Unavailable
+            When it was cut off: it is completed later.
+        """
+        newest = self.newest(name)
+        tags = {} if wanted.version is None else wanted.version.tags
+        begun = Promotion(
+            promotion_id=wanted.promotion_id,
+            model_name=name,
+            to_version=None if wanted.version is None else wanted.version.version,
+            from_version=None if newest is None else newest.to_version,
+            # A clock that was set back must not make this row older than the newest.
+            at_ms=max(self._clock.now_ms(), 0 if newest is None else newest.at_ms),
+            actor=wanted.actor,
+            reason=wanted.reason,
+            kind=wanted.kind,
+            forced=wanted.forced,
+            gate=tags.get(GATE_TAG),
+            gate_reason=tags.get(GATE_REASON_TAG),
+        )
+        self._log.begin(begun)
+        return self._make(begun, begun.at_ms)
+
+    def announce(self, name: str | None = None) -> None:
+        """Publish the events of all changes that have happened and are not announced yet.
+
+        Raises
+        ------
+        Unavailable
+            When the broker has not taken them in time; they stay to be announced.
+        """
+        # Two of our threads would publish everything twice; for another process that is harmless.
+        with self._announcing:
+            for change in self._log.unfinished(name):
+                if change.state is PromotionState.DONE:
+                    self._announcer.announce(_events(change))
+                    self._log.mark_announced(change.promotion_id)
+
+    def announce_archived(self, name: str, version: str, *, actor: str, reason: str) -> None:
+        """Publish that a version beside Production is Archived now; raises `Unavailable`."""
+        at_ms = self._clock.now_ms()
+        self._announcer.announce(
+            [
+                ModelEvent(
+                    event_id=derived(f"archived|{name}|{version}|{at_ms}"),
+                    kind=ModelEventKind.ARCHIVED,
+                    model_name=name,
+                    model_version=version,
+                    at_ms=at_ms,
+                    actor=actor,
+                    reason=reason,
+                )
+            ]
+        )
+
+    def _complete(self, name: str) -> None:
+        """Finish what someone who is gone has begun; take it back where it cannot be finished."""
+        for begun in self._log.unfinished(name):
+            if begun.state is not PromotionState.BEGUN:
+                continue
+            live = self._live(name)
+            told = {"model": name, "from": begun.from_version, "to": begun.to_version}
+            if live not in {begun.from_version, begun.to_version}:
+                self._log.withdraw(begun.promotion_id)
+                log.warning("promotion taken back: another version is live", **told, live=live)
+                continue
+            made = live == begun.to_version
+            try:
+                self._make(begun, begun.at_ms if made else max(self._clock.now_ms(), begun.at_ms))
+            except (NotFound, Conflict) as error:
+                log.warning("promotion taken back", **told, why=str(error))
+            else:
+                log.info("promotion completed that was cut off", **told)
+
+    def _make(self, begun: Promotion, at_ms: int) -> Promotion:
+        try:
+            self._move(begun)
+        except (NotFound, Conflict) as error:
+            if self._live(begun.model_name) != begun.to_version:
+                self._log.withdraw(begun.promotion_id)
+                raise
+            # The alias is the truth, and it is there; reconciling goes on trying the stages.
+            log.warning("stages cannot be moved", model=begun.model_name, why=str(error))
+        self._log.finish(begun.promotion_id, at_ms)
+        return structs.replace(begun, state=PromotionState.DONE, at_ms=at_ms)
+
+    def _move(self, change: Promotion) -> None:
+        name = change.model_name
+        if change.to_version is not None:
+            if change.forced:
+                told = f"by {change.actor}: {change.reason}"
+                self._registry.set_tags(name, change.to_version, {FORCED_TAG: told})
+            self._registry.promote(name, change.to_version)
+        elif change.from_version is not None and self._exists(name, change.from_version):
+            self._registry.set_stage(name, change.from_version, Stage.ARCHIVED)
+
+    def _exists(self, name: str, version: str) -> bool:
+        try:
+            self._registry.version(name, version)
+        except NotFound:
+            return False
+        return True
+
+    def _live(self, name: str) -> str | None:
+        live = self._registry.production(name)
+        return None if live is None else live.version
+
+
+def derived(text: str) -> str:
+    """An id that is the same whenever it is made of the same text."""
+    return str(uuid5(_NAMESPACE, text))
+
+
+def _events(change: Promotion) -> list[ModelEvent]:
+    told = []
+    rolled_back = change.kind is PromotionKind.ROLLBACK
+    if change.to_version is not None:
+        told.append(
+            ModelEvent(
+                event_id=derived(f"{change.promotion_id}|promoted"),
+                kind=ModelEventKind.ROLLED_BACK if rolled_back else ModelEventKind.PROMOTED,
+                model_name=change.model_name,
+                model_version=change.to_version,
+                at_ms=change.at_ms,
+                actor=change.actor,
+                reason=change.reason,
+                previous_version=change.from_version,
+            )
+        )
+    if change.from_version is not None:
+        told.append(
+            ModelEvent(
+                event_id=derived(f"{change.promotion_id}|archived"),
+                kind=ModelEventKind.ARCHIVED,
+                model_name=change.model_name,
+                model_version=change.from_version,
+                at_ms=change.at_ms,
+                actor=change.actor,
+                reason=f"version {change.to_version} took its place"
+                if change.to_version is not None
+                else change.reason,
+            )
+        )
+    return told

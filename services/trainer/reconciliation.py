@@ -1,0 +1,223 @@
+"""Reconciling: what other clients of the registry do to aliases and stages is followed.
+
+The alias `production` is the truth, and the stages mirror it. The tag `stage`, which the registry
+writes with every stage of ours, tells whether a stage was changed by hand.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from faultline.errors import Conflict, NotFound, Unavailable
+from faultline.ports.promotions import (
+    Promotion,
+    PromotionKind,
+    PromotionLog,
+    PromotionState,
+    TurnTaken,
+)
+from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
+from faultline.telemetry import logger
+from services.trainer.change import Changes, Wanted, derived
+from services.trainer.record import GATE_TAG
+
+log = logger(__name__)
+
+EXTERNAL = "external"
+_PRODUCTION = "production"
+_STAGING = "staging"
+_STAGE_TAG = "stage"
+
+
+class Reconciler:
+    """Looks at every model again and again; completes what was cut off, follows what others did.
+
+    Parameters
+    ----------
+    every_s
+        Between two looks.
+    """
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        log: PromotionLog,
+        changes: Changes,
+        every_s: float,
+    ) -> None:
+        self._registry = registry
+        self._log = log
+        self._changes = changes
+        self._every_s = every_s
+        self._in_trouble = False
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until told to stop. A dependency that is down is waited for."""
+        while not stop.is_set():
+            try:
+                self.look()
+            except Unavailable as error:
+                if not self._in_trouble:
+                    log.warning("models cannot be reconciled; waiting", why=str(error))
+                self._in_trouble = True
+            else:
+                self._in_trouble = False
+            stop.wait(self._every_s)
+
+    def look(self) -> None:
+        """Look at every model once.
+
+        Raises
+        ------
+        Unavailable
+            When a dependency does not answer; the next look goes on.
+        """
+        cut_off = {
+            change.model_name
+            for change in self._log.unfinished()
+            if change.state is PromotionState.BEGUN
+        }
+        for name in sorted(cut_off.union(self._registry.models())):
+            try:
+                if name in cut_off or self._is_off(name):
+                    with self._changes.turn(name):
+                        self.follow(name)
+            except TurnTaken:
+                # Whoever has the turn looks, too; what is left is found the next time.
+                continue
+            except (NotFound, Conflict) as error:
+                log.warning("model cannot be reconciled", model=name, why=str(error))
+        self._changes.announce()
+
+    def follow(self, name: str) -> Promotion | None:
+        """Record and follow what others did to a model, in its turn; returns its newest change."""
+        newest = self._changes.newest(name)
+        versions = self._versions(name)
+        logged = None if newest is None else newest.to_version
+        live = live_by_others(versions, logged)
+        if (live.version if live is not None else None) != logged:
+            newest = self._changes.carry_out(name, _wanted(live, newest))
+            log.warning(
+                "Production was changed by another client",
+                model=name,
+                to=newest.to_version,
+                gate=newest.gate or "not judged",
+            )
+            versions = self._versions(name)
+        elif live is not None and not _is_mirrored(versions, live):
+            log.warning("stages are set back to what the alias says", model=name)
+            self._registry.promote(name, live.version)
+            versions = self._versions(name)
+        for version in versions:
+            self._follow_beside(version, newest)
+        return newest
+
+    def _follow_beside(self, version: ModelVersion, newest: Promotion | None) -> None:
+        """Follow what was done to a version that is not in Production."""
+        stage = stage_by_others(version)
+        if stage is None:
+            return
+        self._registry.set_stage(version.name, version.version, stage)
+        log.info("stage was changed by another client", model=version.name, to=str(stage))
+        replaced = newest is not None and newest.from_version == version.version
+        if stage is Stage.ARCHIVED and not replaced:
+            try:
+                self._changes.announce_archived(
+                    version.name,
+                    version.version,
+                    actor=EXTERNAL,
+                    reason="archived by another client of the registry",
+                )
+            except Unavailable as error:
+                log.warning("not announced", model=version.name, why=str(error))
+
+    def _is_off(self, name: str) -> bool:
+        newest = self._changes.newest(name)
+        versions = self._versions(name)
+        logged = None if newest is None else newest.to_version
+        live = live_by_others(versions, logged)
+        return (
+            (live.version if live is not None else None) != logged
+            or (live is not None and not _is_mirrored(versions, live))
+            or any(stage_by_others(version) is not None for version in versions)
+        )
+
+    def _versions(self, name: str) -> Sequence[ModelVersion]:
+        try:
+            return self._registry.versions(name)
+        except NotFound:
+            return ()
+
+
+def live_by_others(versions: Sequence[ModelVersion], logged: str | None) -> ModelVersion | None:
+    """The version that is to be in Production, by alias and stages.
+
+    Where the alias is where the log left it, or nowhere, a version that was put into the stage
+    Production by hand is meant; else the alias is the truth.
+
+    Parameters
+    ----------
+    versions
+        All, newest first.
+    logged
+        The version in Production as the log has it.
+    """
+    live = next((one for one in versions if _PRODUCTION in one.aliases), None)
+    by_hand = next(
+        (
+            one
+            for one in versions
+            if one.stage is Stage.PRODUCTION
+            and one.version != logged
+            and one.tags.get(_STAGE_TAG) != Stage.PRODUCTION
+        ),
+        None,
+    )
+    if by_hand is not None and (live is None or live.version == logged):
+        return by_hand
+    return live
+
+
+def stage_by_others(version: ModelVersion) -> Stage | None:
+    """The stage that another client gave a version beside Production, by stage or alias.
+
+    None when it has the one that we gave it.
+    """
+    if _PRODUCTION in version.aliases or version.stage is Stage.PRODUCTION:
+        return None
+    ours = version.tags.get(_STAGE_TAG)
+    if ours is not None and version.stage != ours:
+        return version.stage
+    if _STAGING in version.aliases and version.stage is not Stage.STAGING:
+        return Stage.STAGING
+    return None
+
+
+def _is_mirrored(versions: Sequence[ModelVersion], live: ModelVersion) -> bool:
+    return (
+        live.stage is Stage.PRODUCTION
+        and live.tags.get(_STAGE_TAG) == Stage.PRODUCTION
+        and _STAGING not in live.aliases
+        and all(
+            one.stage is not Stage.PRODUCTION for one in versions if one.version != live.version
+        )
+    )
+
+
+def _wanted(live: ModelVersion | None, newest: Promotion | None) -> Wanted:
+    follows = "first" if newest is None else newest.promotion_id
+    if live is None:
+        reason = "the alias production was removed by another client of the registry"
+    else:
+        gate = live.tags.get(GATE_TAG)
+        reason = "moved by another client of the registry; " + (
+            f"the gate has {gate} it" if gate else "no gate has judged it"
+        )
+    return Wanted(
+        promotion_id=derived(f"external|{live.version if live else None}|{follows}|"),
+        version=live,
+        kind=PromotionKind.EXTERNAL,
+        actor=EXTERNAL,
+        reason=reason,
+    )
