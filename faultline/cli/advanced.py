@@ -25,6 +25,13 @@ class Drift(StrEnum):
     OFF = "off"
 
 
+class Baselines(StrEnum):
+    """Whether each machine with enough history has a baseline of its own."""
+
+    ON = "on"
+    OFF = "off"
+
+
 WindowRowsOption = Annotated[
     int | None,
     typer.Option(
@@ -127,25 +134,28 @@ SilhouetteSampleRowsOption = Annotated[
 DistanceOption = Annotated[
     Distance | None,
     typer.Option(
+        metavar="KIND",
         rich_help_panel=_PANEL,
         show_default="auto",
-        help="Plain, or through the covariance of the sensors. auto: what finds smaller offsets.",
+        help="euclidean, or covariance (as the sensors move together); auto takes the one that "
+        "finds smaller offsets.",
     ),
 ]
 DriftOption = Annotated[
     Drift | None,
     typer.Option(
+        metavar="auto|off",
         rich_help_panel=_PANEL,
         show_default="auto",
         help="off: every slow change is a fault; none is followed.",
     ),
 ]
 MachineBaselinesOption = Annotated[
-    bool | None,
+    Baselines | None,
     typer.Option(
-        "--machine-baselines/--no-machine-baselines",
+        metavar="on|off",
         rich_help_panel=_PANEL,
         show_default="on",
-        help="Whether each machine with enough history has a zero of its own.",
+        help="off: no machine has a zero of its own, and an offset between machines is a fault.",
     ),
 ]

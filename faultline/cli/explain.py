@@ -77,12 +77,13 @@ def explain(  # noqa: PLR0917 - Typer reads options from the signature
     lower; health, ok or what is wrong with the sensor itself.
     """
     from faultline.offline.explaining import choose_machine, explain_row, find_row  # noqa: PLC0415
-    from faultline.offline.output import require_writable  # noqa: PLC0415
+    from faultline.offline.output import require_png, require_writable  # noqa: PLC0415
     from faultline.offline.reading import read_table  # noqa: PLC0415
     from faultline.offline.table import Layout  # noqa: PLC0415
 
     if plot is not None:
         require_writable(plot, input_file)
+        require_png(plot)
     loaded = offline.load(model, registry)
     layout = Layout(timestamp_column, timestamp_unit.value, machine_column)
     table = read_table(input_file, layout, loaded.model.detector.sensors)

@@ -175,7 +175,7 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
         silhouette_sample_rows=silhouette_sample_rows,
         distance=None if distance is None else distance.value,
         drift=None if drift is None else drift.value,
-        machine_baselines=machine_baselines,
+        machine_baselines=None if machine_baselines is None else machine_baselines.value == "on",
     )
     checked(lambda text: make_reading("m", 0, {"s": 0.0}, text), machine_type, "--machine-type")
     require_free(model, overwrite)

@@ -40,9 +40,10 @@ TimestampColumnOption = Annotated[
 TimestampUnitOption = Annotated[
     TimestampUnit,
     typer.Option(
-        help="What a number there counts. auto: what makes the file's first one of the years 2001 "
-        "to 2100; of numbers too small for a date, seconds where they are less than 100 apart, "
-        "else milliseconds."
+        metavar="UNIT",
+        help="What a number there counts: s, ms, us or ns. auto: what makes the file's first one "
+        "of the years 2001 to 2100; of numbers too small for a date, seconds where they are less "
+        "than 100 apart, else milliseconds.",
     ),
 ]
 MachineColumnOption = Annotated[

@@ -75,7 +75,11 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
     - top_sensor: the one that deviates most
     - top_share: its part of the deviation, 0 to 1
     """
-    from faultline.offline.output import require_writable, write_scores  # noqa: PLC0415
+    from faultline.offline.output import (  # noqa: PLC0415
+        require_png,
+        require_writable,
+        write_scores,
+    )
     from faultline.offline.reading import read_table  # noqa: PLC0415
     from faultline.offline.scoring import score_table  # noqa: PLC0415
     from faultline.offline.table import Layout  # noqa: PLC0415
@@ -83,6 +87,8 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
     for path in (output, plot):
         if path is not None:
             require_writable(path, input_file)
+    if plot is not None:
+        require_png(plot)
     loaded = offline.load(model, registry)
     layout = Layout(timestamp_column, timestamp_unit.value, machine_column)
     table = read_table(input_file, layout, loaded.model.detector.sensors)
@@ -112,6 +118,7 @@ def _summary(loaded: Loaded, table: Table, scored: Scored) -> dict[str, Any]:
     return {
         "model": {"name": loaded.model.name, "version": loaded.model.version},
         "rows": len(table),
+        "window_rows": loaded.model.detector.window_rows,
         "scored": int(has_score.sum()),
         "above_boundary": int((scored.score[has_score] > 1.0).sum()),
         "in_alarm": int(scored.alarm.sum()),
@@ -168,10 +175,18 @@ def _tell(told: dict[str, Any]) -> None:
         typer.echo(
             "not in the file, scored without: " + ", ".join(told["missing_sensors"]), err=True
         )
+    if not told["scored"]:
+        typer.echo(f"no row has a score: {_why_none(told)}", err=True)
     _tell_alarms(told["alarms"])
     typer.echo(f"scores: {told['output']}")
     if told["plot"]:
         typer.echo(f"plot:   {told['plot']['file']} ({told['plot']['machine_id']})")
+
+
+def _why_none(told: dict[str, Any]) -> str:
+    if told["statuses"].get("insufficient_data"):
+        return "fewer than half of the model's sensors have values"
+    return f"a score needs {told['window_rows']} rows in time order without a gap"
 
 
 def _tell_alarms(alarms: Sequence[dict[str, Any]]) -> None:

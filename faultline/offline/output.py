@@ -61,6 +61,18 @@ def require_writable(path: Path, source: Path) -> None:
         raise Unwritable(f"{path}: may not be written")
 
 
+def require_png(path: Path) -> None:
+    """Check that the name of a picture does not promise another format.
+
+    Raises
+    ------
+    Unwritable
+        When it ends otherwise than in ``.png``, or has no ending.
+    """
+    if path.suffix.lower() not in {".png", ""}:
+        raise Unwritable(f"{path}: pictures are written as PNG; let the name end in .png")
+
+
 def unwritable(path: Path, error: OSError) -> Unwritable:
     """Say that a file cannot be written, and why."""
     return Unwritable(f"{path}: cannot be written: {error.strerror}")

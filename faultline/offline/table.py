@@ -177,11 +177,9 @@ def counted_unit(unit: Unit, cells: Sequence[str]) -> CountedUnit:
         numbers = np.array([float(cell) for cell in cells])
     except ValueError:
         return "ms"
-    if not numbers.size:
-        return "ms"
-    dated = dated_unit(cells[0])
+    dated = dated_unit(cells[0]) if cells else None
     if dated is not None:
         return dated
     steps = np.abs(np.diff(numbers))
     steps = steps[steps > 0]
-    return "s" if steps.size and np.median(steps) < _LEAST_STEP_MS else "ms"
+    return "ms" if steps.size and np.median(steps) >= _LEAST_STEP_MS else "s"

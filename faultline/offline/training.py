@@ -24,6 +24,8 @@ from faultline.detector.training import median_step_ms
 from faultline.errors import Conflict, UntrainableHistory
 from faultline.events import model_name
 from faultline.offline.histories import Histories
+from faultline.offline.output import unwritable
+from faultline.offline.wording import count
 from faultline.readings import format_timestamp
 from faultline.rows import take
 
@@ -104,7 +106,16 @@ def learn(histories: Histories, config: FitConfig) -> Learnt:
     try:
         return Learnt(histories, config, fit(histories.sensors, histories.machines, config))
     except UnfitHistory as error:
-        raise UntrainableHistory(str(error)) from error
+        raise UntrainableHistory(f"{error}{_fewer_than_given(histories)}") from error
+
+
+def _fewer_than_given(histories: Histories) -> str:
+    if not histories.doubled_rows:
+        return ""
+    return (
+        f" ({histories.doubled_rows:,} of the {count(histories.rows_read, 'row')} were left out: "
+        "their timestamp is that of a row before)"
+    )
 
 
 def evaluated(learnt: Learnt) -> Learnt:
@@ -153,6 +164,8 @@ def save(
     ------
     InvalidBundle
         When what was made does not hold. The former bundle is then still there.
+    Unwritable
+        When the folder cannot be written to.
     """
     with tempfile.TemporaryDirectory(prefix="faultline-model-") as work:
         made = Path(work) / "model"
@@ -173,10 +186,13 @@ def save(
                 "settings": asdict(learnt.config),
             },
         )
-        folder.mkdir(parents=True, exist_ok=True)
-        # The manifest last: until it is there, the sums do not agree and nobody loads the folder.
-        for name in (ARRAYS, GOLDEN, MANIFEST):
-            shutil.copyfile(made / name, folder / name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # The manifest last: until it is there, the sums do not agree and nobody loads it.
+            for name in (ARRAYS, GOLDEN, MANIFEST):
+                shutil.copyfile(made / name, folder / name)
+        except OSError as error:
+            raise unwritable(folder, error) from error
     return total
 
 

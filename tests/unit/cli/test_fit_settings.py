@@ -56,7 +56,7 @@ def test_every_setting_of_a_fit_is_an_option() -> None:
 def test_advanced_settings_are_used_and_kept_with_the_model(train: Path) -> None:
     given = [(f"--{name.replace('_', '-')}", value) for name, value in ADVANCED.items()]
     options = [part for pair in given for part in pair]
-    result = run(train, *options, "--no-machine-baselines", "--json")
+    result = run(train, *options, "--machine-baselines", "off", "--json")
     assert result.exit_code == 0, result.output
     told = json.loads(result.output)
     assert told["settings"] == told["settings"] | ADVANCED | {"machine_baselines": False}
@@ -92,3 +92,9 @@ def test_a_setting_out_of_its_range_is_refused(
     assert result.exit_code == 2
     assert option in told
     assert said in told
+
+
+def test_help_names_every_advanced_option_in_full() -> None:
+    told = CliRunner().invoke(app, ["fit", "--help"], env={"COLUMNS": "80"}).output
+    for name in (*ADVANCED, "machine_baselines"):
+        assert f"--{name.replace('_', '-')} " in told

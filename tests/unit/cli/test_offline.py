@@ -159,6 +159,15 @@ def test_score_tells_the_alarms_as_json(model: Path, day: Path, tmp_path: Path) 
     assert told["statuses"]["warming_up"] == 29
 
 
+def test_score_says_why_no_row_has_a_score(model: Path, day: Path, tmp_path: Path) -> None:
+    text = day.read_text()
+    asked = ("score", "--model", model, "--input", day, "--output", tmp_path / "s.csv")
+    day.write_text("".join(text.splitlines(keepends=True)[:20]))
+    assert "no row has a score: a score needs 30 rows in time order" in done(*asked)
+    day.write_text(text.replace("noise", "n", 1).replace("heat", "h", 1))
+    assert "no row has a score: fewer than half of the model's sensors" in done(*asked)
+
+
 def test_score_says_which_sensors_the_file_lacks(model: Path, day: Path, tmp_path: Path) -> None:
     day.write_text(day.read_text().replace("noise", "noise_2", 1))
     told = done("score", "--model", model, "--input", day, "--output", tmp_path / "s.csv")
@@ -225,6 +234,9 @@ def test_what_is_wrong_is_said_in_a_sentence(model: Path, day: Path, tmp_path: P
     assert "there is no folder" in failure(
         "score", "--model", model, "--input", day, "--output", tmp_path / "none" / "s.csv"
     )
+    scored = ("--model", model, "--input", day, "--output", tmp_path / "s.csv")
+    assert "let the name end in .png" in failure("score", *scored, "--plot", tmp_path / "s.pdf")
+    assert not (tmp_path / "s.csv").exists()
     assert "is the input itself" in failure(
         "score", "--model", model, "--input", day, "--output", day
     )

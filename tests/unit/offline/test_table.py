@@ -100,7 +100,7 @@ def test_one_wanted_sensor_is_enough(tmp_path: Path) -> None:
         ("1767225600000000", "auto", 1_767_225_600_000),
         ("1767225600000000000", "auto", 1_767_225_600_000),
         ("1.001", "s", 1_001),
-        ("17", "auto", 17),
+        ("17", "auto", 17_000),
         ("17", "s", 17_000),
         ("1767225600", "ms", 1_767_225_600),
         ("2026-01-01 00:00:00", "auto", 1_767_225_600_000),
@@ -167,7 +167,7 @@ def test_machines_are_told_apart_by_a_column(tmp_path: Path) -> None:
         ("timestamp,flow\n1,1\n,1\n", "line 3, column 'timestamp': ''"),
         (
             "timestamp,flow\n99e99,1\n",
-            "line 2, column 'timestamp': '99e99', counted in ms, is no time",
+            "line 2, column 'timestamp': '99e99', counted in s, is no time",
         ),
         (b"timestamp,flow\n1,\xff\xfe\n", "line 2 is not UTF-8 text .byte 0xff after '1,'"),
         (gzip.compress(b"timestamp,flow\n1,1\n")[:-9], "Compressed file ended"),

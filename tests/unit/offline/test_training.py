@@ -18,6 +18,7 @@ from faultline.offline import summary
 from faultline.offline.block import as_text
 from faultline.offline.histories import Histories, join
 from faultline.offline.models import load_folder, pull
+from faultline.offline.output import Unwritable
 from faultline.offline.reading import read_table
 from faultline.offline.table import Layout
 from faultline.offline.training import Learnt, learn, require_free, save
@@ -67,6 +68,12 @@ def test_a_folder_with_a_model_is_refused_unless_it_may_be_replaced(
     assert read_bundle(folder).manifest.created_ms == 2
 
 
+def test_a_folder_that_cannot_be_made_is_named(learnt: Learnt, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(Unwritable, match=r"file/model: cannot be written"):
+        save(learnt, tmp_path / "file" / "model", machine_type="p", inputs=[], created_ms=0)
+
+
 def test_a_folder_with_something_else_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(Conflict, match=r"holds something else than a model \(thesis.tex\)"):
@@ -81,6 +88,13 @@ def test_a_history_that_is_too_short_is_refused_with_what_it_lacks(
     short = histories(tmp_path, pump.csv_text(pump.rows(1, 30)))
     with pytest.raises(UntrainableHistory, match="send more history"):
         learn(short, FitConfig())
+
+
+def test_a_history_of_one_time_says_that_its_rows_were_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("timestamp,a\n" + "".join(f"5,{row}\n" for row in range(300)))
+    with pytest.raises(UntrainableHistory, match=r"299 of the 300 rows were left out: their time"):
+        learn(join([read_table(path, Layout())], "machine"), FitConfig())
 
 
 def test_columns_that_cannot_be_learnt_from_are_named_and_left_out(
