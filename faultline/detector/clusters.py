@@ -14,7 +14,8 @@ from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from faultline.detector.kmeans import distinct_rows, k_means
-from faultline.detector.scale import median, robust_scale
+from faultline.detector.location import biweight
+from faultline.detector.scale import robust_scale
 from faultline.detector.separation import LEAST_SEPARATION, separation
 from faultline.detector.stability import LEAST_STABILITY, Split, agreements, splits
 
@@ -138,8 +139,9 @@ def cluster(
         rows = rows[_ordinary(rows, settings)]
         clusters, _, _ = k_means(rows, min(k, distinct_rows(rows)), settings.seed)
     if len(clusters) == 1:
-        # Where a mean would follow a stretch that is unlike the others, the median stays.
-        clusters = median(rows)[np.newaxis]
+        # A mean would follow a stretch that is unlike the others.
+        ordinary = np.ones(rows.shape[1]) if widening is None else 1 / widening
+        clusters = biweight(rows, ordinary)[np.newaxis]
     return Clustering(centre, scale, clusters)
 
 

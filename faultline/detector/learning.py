@@ -14,6 +14,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from faultline.detector.clusters import ClusterSettings, cluster
 from faultline.detector.distance import nearest_cluster
+from faultline.detector.location import biweight
+from faultline.detector.scale import median
 
 _REFINEMENTS = 2
 _LEAST_VARIANCE = 1e-6
@@ -73,7 +75,7 @@ def learn(
     """Learn from the windows of machines of one type.
 
     Machines of one type differ by constant offsets. They begin as the medians of the machines'
-    windows, and are refined as the medians of the deviations from the nearest cluster. Machines
+    windows, and are refined as the locations of the deviations from the nearest cluster. Machines
     that spend their time quite differently among the clusters are the weak spot of that.
 
     Parameters
@@ -96,7 +98,7 @@ def learn(
     for _ in range(_REFINEMENTS if offsets.any() else 0):
         rows = (means - offsets[machine] - found.centre) / found.scale
         deviation = found.scale * (rows - found.clusters[_nearest(rows, found.clusters)])
-        offsets = offsets + _medians(deviation, machine, own_baseline)
+        offsets = offsets + _places(deviation, machine, own_baseline, spread=found.scale / widening)
         found = cluster(means - offsets[machine], k, settings, widening)
     rows = (means - offsets[machine] - found.centre) / found.scale
     deviation = rows - found.clusters[_nearest(rows, found.clusters)]
@@ -109,7 +111,7 @@ def first_offsets(
     means: NDArray[np.float64], machine: NDArray[np.int64], own_baseline: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Median of each machine's windows less the median of those medians, shape (m, d)."""
-    offsets = _medians(means, machine, own_baseline)
+    offsets = _places(means, machine, own_baseline)
     if own_baseline.any():
         offsets[own_baseline] -= np.median(offsets[own_baseline], axis=0)
     return offsets
@@ -132,17 +134,24 @@ def _nearest(rows: NDArray[np.float64], clusters: NDArray[np.float64]) -> NDArra
     return nearest_cluster(rows, None, clusters)[1]
 
 
-def _medians(
-    values: NDArray[np.float64], machine: NDArray[np.int64], wanted: NDArray[np.bool_]
+def _places(
+    values: NDArray[np.float64],
+    machine: NDArray[np.int64],
+    wanted: NDArray[np.bool_],
+    spread: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Median of each wanted machine's values, shape (m, d); 0 for the others and where missing."""
-    medians = np.zeros((len(wanted), values.shape[1]))
+    """Where each wanted machine's values lie, shape (m, d); 0 for the others and where missing.
+
+    By the median, as long as the `spread` of a machine's values, shape (d,), is not known.
+    """
+    places = np.zeros((len(wanted), values.shape[1]))
     for index in np.flatnonzero(wanted):
         own = values[machine == index]
         seen = np.isfinite(own).any(axis=0)
         if seen.any():
-            medians[index, seen] = np.nanmedian(own[:, seen], axis=0)
-    return medians
+            own = own[:, seen]
+            places[index, seen] = median(own) if spread is None else biweight(own, spread[seen])
+    return places
 
 
 def _covariance(
