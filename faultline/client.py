@@ -257,12 +257,50 @@ class TrainerClient(_ServiceClient):
         requested_by: str = "api",
     ) -> dict[str, Any]:
         """Move a version to a stage; returns what the trainer says it did."""
-        path = f"{_MODELS}/{quote(name, safe='')}/versions/{quote(version, safe='')}/promote"
+        path = f"{_model(name)}/versions/{quote(version, safe='')}/promote"
         body = {"stage": stage, "reason": reason, "force": force, "requested_by": requested_by}
         return self._ask("POST", path, dict[str, Any], body=body)
 
+    def roll_back(
+        self, name: str, to: str | None = None, *, reason: str, requested_by: str = "api"
+    ) -> dict[str, Any]:
+        """Put an earlier version into Production again; returns what the trainer says it did.
+
+        Parameters
+        ----------
+        to
+            Its number; None is the version that was there before the present one.
+        """
+        body = {"to": to, "reason": reason, "requested_by": requested_by}
+        return self._ask("POST", f"{_model(name)}/rollback", dict[str, Any], body=body)
+
+    def models(self) -> Sequence[dict[str, Any]]:
+        """The registered models, by name."""
+        return self._ask("GET", _MODELS, _Found).models
+
+    def versions(self, name: str, *, verdicts: bool = False) -> Sequence[dict[str, Any]]:
+        """The versions of a model, newest first; on demand with how many verdicts each has made."""
+        params = {"verdicts": "true"} if verdicts else None
+        return self._ask("GET", f"{_model(name)}/versions", _Found, params=params).versions
+
+    def history(self, name: str, at_ms: int | None = None) -> dict[str, Any]:
+        """The changes of a model's Production, and which version was live at a time, or is now."""
+        params = None if at_ms is None else {"at": format_timestamp(at_ms)}
+        return self._ask("GET", f"{_model(name)}/history", dict[str, Any], params=params)
+
     def _job(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Job:
         return self._ask(method, path, Job, body=body)
+
+
+def _model(name: str) -> str:
+    return f"{_MODELS}/{quote(name, safe='')}"
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """A list of models, or of versions."""
+
+    models: list[dict[str, Any]] = []
+    versions: list[dict[str, Any]] = []
 
 
 class PredictorClient(_ServiceClient):

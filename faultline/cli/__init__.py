@@ -26,7 +26,14 @@ COMMANDS: tuple[LazyCommand, ...] = (
     LazyCommand("explain", "faultline.cli.explain:explain", "Say why one of its rows is unusual."),
     LazyCommand("why", "faultline.cli.why:why", "Give a past verdict again, and say why it was."),
     LazyCommand("train", "faultline.cli.models:train", "Train a version of a machine type."),
+    LazyCommand("models", "faultline.cli.versions:models", "Show the versions of every model."),
     LazyCommand("promote", "faultline.cli.models:promote", "Make a version the Production one."),
+    LazyCommand(
+        "rollback", "faultline.cli.versions:rollback", "Make an earlier version that one again."
+    ),
+    LazyCommand(
+        "history", "faultline.cli.versions:history", "Show which version was live, when and why."
+    ),
     LazyCommand(
         "migrate", "faultline.cli.admin:migrate", "Bring the database's tables up to date."
     ),

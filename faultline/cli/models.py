@@ -94,8 +94,8 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
     Exit status: 0 when the job is queued (with --wait, when it has registered a version), else 1.
     """
     excluded = [_period(text) for text in exclude or ()]
-    with _client(trainer, home) as client:
-        job = client.train(
+    with client(trainer, home) as asked:
+        job = asked.train(
             machine_type,
             start_ms=_moment(start, "--start"),
             end_ms=_moment(end, "--end"),
@@ -103,14 +103,14 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
             sensors=sensors or (),
             excluded=excluded,
             promotion=promotion.value,
-            requested_by=_user(),
+            requested_by=user(),
         )
         if wait:
             if not as_json:
                 typer.echo(f"job {job.job_id}")
-            job = client.wait(job.job_id, None if as_json else _tell)
+            job = asked.wait(job.job_id, None if as_json else _tell)
     if as_json:
-        _print_json(job)
+        print_json(job)
     elif not wait:
         typer.echo(f"job {job.job_id} is {job.state}; --wait follows one to its end")
     elif job.state == "succeeded":
@@ -144,29 +144,30 @@ def promote(  # noqa: PLR0917 - Typer reads options from the signature
     """Move a version to Production, or to another stage."""
     if force and not reason.strip():
         raise typer.BadParameter("--force needs a reason", param_hint="--reason")
-    with _client(trainer, home) as client:
-        answer = client.promote(
+    with client(trainer, home) as asked:
+        answer = asked.promote(
             name,
             version,
             stage=stage.value,
             reason=reason,
             force=force,
-            requested_by=_user(),
+            requested_by=user(),
         )
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     typer.echo(f"{name} version {version} is in {stage.value}{_instead_of(answer, stage)}")
 
 
-def _client(trainer: str | None, home: Path | None) -> TrainerClient:
+def client(trainer: str | None, home: Path | None) -> TrainerClient:
+    """Speak to the trainer that is named, else to that of the stack that runs in `home`."""
     from faultline.client import TrainerClient  # noqa: PLC0415 - a quick --help
     from faultline.local.home import load_endpoints  # noqa: PLC0415
 
     return TrainerClient(trainer or load_endpoints(home, needs=("trainer",)).trainer)
 
 
-def _user() -> str:
+def user() -> str:
     """Who asks, as far as the system knows; kept with what comes of it."""
     try:
         return getpass.getuser()
@@ -222,5 +223,6 @@ def _instead_of(answer: dict[str, Any], stage: TargetStage) -> str:
     return f"; version {previous} is archived"
 
 
-def _print_json(document: object) -> None:
+def print_json(document: object) -> None:
+    """Print one JSON object."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(document)).decode() + "\n")

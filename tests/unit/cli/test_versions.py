@@ -1,0 +1,244 @@
+"""`faultline models`, `history` and `rollback`, against a trainer that is a fake."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from faultline.cli import versions
+from faultline.cli.versions import history, models, rollback
+from faultline.errors import Conflict, NotFound
+
+BASE = "/api/v1/ml/models"
+PUMP = f"{BASE}/faultline-pump"
+
+
+def version(number: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "model_name": "faultline-pump",
+        "version": number,
+        "stage": "Archived",
+        "aliases": [],
+        "gate": "passed",
+        "silhouette": 0.6149,
+        "created_at": "2026-11-20T08:00:06.000Z",
+        "tags": {
+            "injected_recall": "0.8125",
+            "false_alarms_per_machine_day": "0.0314",
+            "rows": "12600",
+            "training_start": "2026-11-19T08:00:00.000Z",
+            "training_end": "2026-11-20T08:00:00.000Z",
+        },
+        "verdicts": 1_234,
+        **changes,
+    }
+
+
+def change(number: str | None, **changes: Any) -> dict[str, Any]:
+    return {
+        "version": number,
+        "previous_version": "1",
+        "at": "2026-11-20T14:00:00.000Z",
+        "actor": "ada",
+        "reason": "fewer alarms",
+        "kind": "promotion",
+        "forced": False,
+        "gate": "passed",
+        **changes,
+    }
+
+
+class Trainer(ThreadingHTTPServer):
+    """Answers by path, and keeps what it was asked."""
+
+    answers: dict[str, tuple[int, Any]]
+    asked: list[tuple[str, Any]]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Trainer
+
+    def do_GET(self) -> None:
+        self._answer(None)
+
+    def do_POST(self) -> None:
+        self._answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Say nothing."""
+
+    def _answer(self, body: Any) -> None:
+        self.server.asked.append((self.path, body))
+        status, answer = self.server.answers.get(
+            self.path.partition("?")[0], (404, {"detail": "there is no such model"})
+        )
+        content = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def trainer() -> Iterator[Trainer]:
+    with Trainer(("127.0.0.1", 0), Handler) as server:
+        server.answers = {}
+        server.asked = []
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def run(trainer: Trainer, *arguments: str) -> tuple[int, str, BaseException | None]:
+    commands = typer.Typer()
+    for command in (models, history, rollback):
+        commands.command()(command)
+    result = CliRunner().invoke(commands, [*arguments, "--trainer", trainer.url])
+    return result.exit_code, result.output, result.exception
+
+
+@pytest.fixture
+def two_versions(trainer: Trainer) -> Trainer:
+    newest = version(
+        "2",
+        stage="Production",
+        aliases=["production"],
+        gate=None,
+        silhouette=None,
+        tags={"injected_recall": "not evaluated"},
+        verdicts=0,
+    )
+    trainer.answers = {
+        BASE: (200, {"models": [{"model_name": "faultline-pump"}]}),
+        f"{PUMP}/versions": (200, {"versions": [newest, version("1")]}),
+    }
+    return trainer
+
+
+def test_versions_are_a_table(two_versions: Trainer) -> None:
+    code, output, _ = run(two_versions, "models")
+    header, second, first = output.splitlines()
+    assert code == 0
+    assert header.split()[:4] == ["model", "version", "stage", "alias"]
+    told = first.split()
+    assert told[:8] == [
+        *("faultline-pump", "1", "Archived", "-", "passed", "0.615", "81%", "0.0314"),
+    ]
+    assert told[8:13] == ["12,600", "2026-11-19", "08:00", "2026-11-20", "08:00"]
+    assert told[-1] == "1,234"
+    assert second.split()[:9] == [
+        *("faultline-pump", "2", "Production", "production", "-", "-", "-", "-", "-"),
+    ]
+    assert two_versions.asked[-1][0] == f"{PUMP}/versions?verdicts=true"
+
+
+def test_versions_as_json_are_numbers(two_versions: Trainer) -> None:
+    _, output, _ = run(two_versions, "models", "--json")
+    newest, oldest = json.loads(output)["versions"]
+    assert (oldest["injected_recall"], oldest["rows"], oldest["verdicts"]) == (0.8125, 12_600, 1234)
+    assert (newest["injected_recall"], newest["silhouette"]) == (None, None)
+    assert oldest["age_s"] > 0
+
+
+def test_one_model_can_be_named_and_its_verdicts_left_uncounted(two_versions: Trainer) -> None:
+    code, _, _ = run(two_versions, "models", "faultline-pump", "--no-verdicts")
+    assert code == 0
+    assert [path for path, _ in two_versions.asked] == [f"{PUMP}/versions"]
+
+
+def test_without_a_model_it_is_said_how_to_get_one(trainer: Trainer) -> None:
+    trainer.answers = {BASE: (200, {"models": []})}
+    assert "faultline train" in run(trainer, "models")[1]
+
+
+def test_an_unknown_model_is_an_error(trainer: Trainer) -> None:
+    assert isinstance(run(trainer, "models", "faultline-fan")[2], NotFound)
+
+
+def test_the_history_is_a_table_newest_first(trainer: Trainer) -> None:
+    told = [
+        change("2", kind="external", forced=True, gate=None),
+        change("1", previous_version=None),
+    ]
+    trainer.answers = {f"{PUMP}/history": (200, {"live": told[0], "at": None, "promotions": told})}
+    _, output, _ = run(trainer, "history", "faultline-pump")
+    _, second, first = output.splitlines()
+    assert second.split() == [
+        *("2026-11-20T14:00:00.000Z", "2", "1", "external", "(forced)", "ada", "-"),
+        *("fewer", "alarms"),
+    ]
+    assert first.split()[:5] == ["2026-11-20T14:00:00.000Z", "1", "-", "promotion", "ada"]
+
+
+@pytest.mark.parametrize(
+    ("live", "said"),
+    [
+        (change("2"), "version 2 of faultline-pump was in Production at 2026-11-20T14:05:00.000Z"),
+        (None, "no version of faultline-pump was in Production at 2026-11-20T14:05:00.000Z"),
+    ],
+)
+def test_the_version_that_was_live_at_a_time_is_named_first(
+    trainer: Trainer, live: Any, said: str
+) -> None:
+    answer = {"live": live, "at": "2026-11-20T14:05:00.000Z", "promotions": [change(None)]}
+    trainer.answers = {f"{PUMP}/history": (200, answer)}
+    _, output, _ = run(trainer, "history", "faultline-pump", "--at", "2026-11-20T15:05:00+01:00")
+    assert output.splitlines()[0] == said
+    assert trainer.asked[0][0] == f"{PUMP}/history?at=2026-11-20T14%3A05%3A00.000Z"
+    _, output, _ = run(trainer, "history", "faultline-pump", "--json")
+    assert json.loads(output) == answer
+
+
+def test_a_time_that_is_none_is_refused_before_anything_is_asked(trainer: Trainer) -> None:
+    code, output, _ = run(trainer, "history", "faultline-pump", "--at", "tuesday")
+    assert code == 2
+    assert "--at" in output
+    assert trainer.asked == []
+
+
+def test_a_rollback_says_what_is_there_now(trainer: Trainer) -> None:
+    trainer.answers = {f"{PUMP}/rollback": (200, {"version": "1", "previous_version": "2"})}
+    _, output, _ = run(trainer, "rollback", "faultline-pump", "--reason", "cries wolf")
+    assert "version 1 is in Production again; version 2 is archived" in output
+    [(_, asked)] = trainer.asked
+    assert (asked["to"], asked["reason"]) == (None, "cries wolf")
+    _, output, _ = run(
+        trainer, "rollback", "faultline-pump", "--to", "1", "--reason", "x", "--json"
+    )
+    assert json.loads(output)["version"] == "1"
+    assert trainer.asked[-1][1]["to"] == "1"
+
+
+def test_a_refused_rollback_is_the_trainers_own_explanation(trainer: Trainer) -> None:
+    trainer.answers = {f"{PUMP}/rollback": (409, {"detail": "there is none before"})}
+    _, _, error = run(trainer, "rollback", "faultline-pump", "--reason", "x")
+    assert isinstance(error, Conflict)
+    assert "there is none before" in str(error)
+
+
+@pytest.mark.parametrize("reason", [[], ["--reason", " "]])
+def test_a_rollback_needs_a_reason(trainer: Trainer, reason: list[str]) -> None:
+    code, output, _ = run(trainer, "rollback", "faultline-pump", *reason)
+    assert code == 2
+    assert "reason" in output
+    assert trainer.asked == []
+
+
+def test_the_examples() -> None:
+    assert doctest.testmod(versions).failed == 0
