@@ -5,13 +5,9 @@ It must not know how a detector is fitted, or by what rule scores become alarms;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import NamedTuple, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from faultline.detector.config import FitConfig
 from faultline.detector.detector import Detector
@@ -23,12 +19,18 @@ from faultline.detector.fault_report import (
     Trial,
     results_by_kind,
     results_by_strength,
-    strengths_of,
 )
 from faultline.detector.history import MachineHistory, UnfitHistory
-from faultline.detector.injection import Fault, FaultKind, inject
-from faultline.detector.scores import RowState, Scores
-from faultline.detector.window import Window
+from faultline.detector.rule import AlarmRule
+from faultline.detector.trials import (
+    Untouched,
+    Watcher,
+    draw_places,
+    rows_of,
+    try_faults,
+    unbroken,
+    untouched,
+)
 
 __all__ = [
     "STRENGTHS",
@@ -38,33 +40,16 @@ __all__ = [
     "Fitted",
     "InjectionReport",
     "NotEvaluated",
+    "StandIn",
     "evaluate",
+    "fit_stand_in",
     "measure",
+    "measure_alike",
+    "measure_stand_in",
 ]
 
 HELD_OUT_SHARE = 0.2
-_PLACES = 32
-_MAX_SENSORS = 16
-_SPAN_WINDOWS = 3
 _DAY_MS = 86_400_000
-# What a sensor's health says of itself; the other kinds are faults of the machine.
-_HEALTH_COUNTS = frozenset({FaultKind.STUCK, FaultKind.DROPOUT})
-
-
-class AlarmRule(NamedTuple):
-    """How scores become what a person sees.
-
-    Attributes
-    ----------
-    rows
-        How many scored rows it looks back over.
-    is_open
-        From the scores of consecutive rows of one machine, shape (n,) with NaN where there is
-        none, to whether an alarm is open at each row. It opens on rows that have a score.
-    """
-
-    rows: int
-    is_open: Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 
 
 class Fitted(Protocol):
@@ -101,22 +86,59 @@ def evaluate(
     rule
         When an alarm is open.
     """
+    stand_in = fit_stand_in(sensors, histories, config, fit_function)
+    if isinstance(stand_in, NotEvaluated):
+        return stand_in
+    return measure_stand_in(stand_in, sensors, rule, config.seed)
+
+
+class StandIn(NamedTuple):
+    """A detector fitted without the end of the history, and that end.
+
+    Attributes
+    ----------
+    held_out
+        With all columns of the histories.
+    """
+
+    detector: Detector
+    held_out: tuple[MachineHistory, ...]
+    fit_seconds: float
+
+
+def fit_stand_in(
+    sensors: Sequence[str],
+    histories: Sequence[MachineHistory],
+    config: FitConfig,
+    fit_function: FitFunction,
+) -> StandIn | NotEvaluated:
+    """Fit without the last fifth of every history; the first half of `evaluate`."""
     begin = perf_counter()
     cuts = [round((1 - HELD_OUT_SHARE) * len(history.values)) for history in histories]
-    learnt = [_rows(history, 0, cut) for history, cut in zip(histories, cuts, strict=True)]
+    learnt = [rows_of(history, 0, cut) for history, cut in zip(histories, cuts, strict=True)]
     try:
         detector = fit_function(sensors, learnt, config).detector
     except UnfitHistory as error:
         return NotEvaluated(f"the history is too short without its last fifth: {error}")
     fit_seconds = perf_counter() - begin
-    columns = [list(sensors).index(name) for name in detector.sensors]
     held_out = [
-        MachineHistory(
-            history.machine_id, history.timestamps_ms[cut:], history.values[cut:, columns]
-        )
+        rows_of(history, cut, len(history.values))
         for history, cut in zip(histories, cuts, strict=True)
     ]
-    return measure(detector, held_out, rule, config.seed, fit_seconds)
+    return StandIn(detector, tuple(held_out), fit_seconds)
+
+
+def measure_stand_in(
+    stand_in: StandIn, sensors: Sequence[str], rule: AlarmRule, seed: int
+) -> InjectionReport | NotEvaluated:
+    """Measure on the end that was held out; the second half of `evaluate`."""
+    detector = stand_in.detector
+    columns = [list(sensors).index(name) for name in detector.sensors]
+    held_out = [
+        MachineHistory(history.machine_id, history.timestamps_ms, history.values[:, columns])
+        for history in stand_in.held_out
+    ]
+    return measure(detector, held_out, rule, seed, stand_in.fit_seconds)
 
 
 def measure(
@@ -142,166 +164,84 @@ def measure(
     fit_seconds
         To be added to the seconds this takes.
     """
+    (report,) = measure_alike(
+        [detector], detector.sensors, held_out, rule=rule, seed=seed, fit_seconds=fit_seconds
+    )
+    return report
+
+
+def measure_alike(
+    detectors: Sequence[Detector],
+    sensors: Sequence[str],
+    held_out: Sequence[MachineHistory],
+    *,
+    rule: AlarmRule,
+    seed: int,
+    fit_seconds: float = 0.0,
+) -> list[InjectionReport | NotEvaluated]:
+    """Measure several detectors, each by the same faults in the same rows.
+
+    Faults are injected into every sensor that one of them knows: who does not know it will hardly
+    find them.
+
+    Parameters
+    ----------
+    detectors
+        At least one. How large the faults are is by the first that knows the sensor.
+    sensors
+        The columns of the rows.
+    held_out, rule, seed, fit_seconds
+        As for `measure`.
+
+    Returns
+    -------
+    list
+        One report for each detector, in their order.
+    """
     begin = perf_counter()
     held_out = [history for history in held_out if len(history.values)]
-    stretches = [part for history in held_out for part in _unbroken(history, detector.max_gap_ms)]
-    least = 2 * detector.window_rows + rule.rows
+    stretches = unbroken(held_out, min(detector.max_gap_ms for detector in detectors))
+    least = 2 * max(detector.window_rows for detector in detectors) + rule.rows
     longest = max((len(stretch.values) for stretch in stretches), default=0)
     if longest < least:
-        return NotEvaluated(
+        refusal = NotEvaluated(
             f"the history is too short: its last fifth has at most {longest} rows in a row without "
             f"a gap, and two windows and the alarm rule take {least}"
         )
-    untouched = [_untouched(detector, rule, history) for history in held_out]
-    scored_rows = sum(one.scored_rows for one in untouched)
+        return [refusal] * len(detectors)
+    watchers = [Watcher(detector, sensors, rule) for detector in detectors]
+    healthy = [[untouched(watcher, history) for history in held_out] for watcher in watchers]
+    trials: list[list[Trial]] = [[] for _ in watchers]
+    if any(one.scored_rows for own in healthy for one in own):
+        for place in draw_places(detectors, sensors, stretches, rule, seed):
+            for tried in try_faults(watchers, place):
+                for own, trial in zip(trials, tried, strict=True):
+                    own.append(trial)
+    rows = sum(len(history.values) for history in held_out)
+    seconds = fit_seconds + perf_counter() - begin
+    return [
+        _report(one, own, rows, fit_seconds, seconds)
+        for one, own in zip(healthy, trials, strict=True)
+    ]
+
+
+def _report(
+    healthy: Sequence[Untouched],
+    trials: Sequence[Trial],
+    rows: int,
+    fit_seconds: float,
+    seconds: float,
+) -> InjectionReport | NotEvaluated:
+    scored_rows = sum(one.scored_rows for one in healthy)
     if not scored_rows:
         return NotEvaluated("no row of the history's last fifth can be scored")
-    span = min(_SPAN_WINDOWS * detector.window_rows + rule.rows, longest - detector.window_rows)
-    trials = [
-        trial
-        for place in _places(detector, stretches, span, seed)
-        for trial in _trials(detector, rule, place)
-    ]
     return InjectionReport(
         by_kind=results_by_kind(trials),
         by_strength=results_by_strength(trials),
-        false_alarms=sum(one.opened for one in untouched),
-        alarm_share=sum(one.open_rows for one in untouched) / scored_rows,
-        machine_days=sum(one.scored_ms for one in untouched) / _DAY_MS,
-        held_out_rows=sum(len(history.values) for history in held_out),
+        false_alarms=sum(one.opened for one in healthy),
+        alarm_share=sum(one.open_rows for one in healthy) / scored_rows,
+        machine_days=sum(one.scored_ms for one in healthy) / _DAY_MS,
+        held_out_rows=rows,
         fit_seconds=fit_seconds,
-        seconds=fit_seconds + perf_counter() - begin,
-    )
-
-
-class _Place(NamedTuple):
-    """Where faults are injected: the rows start to stop of a stretch, of one sensor."""
-
-    stretch: MachineHistory
-    column: int
-    start: int
-    stop: int
-    sign: float
-    seed: int
-
-
-class _Untouched(NamedTuple):
-    opened: int
-    open_rows: int
-    scored_rows: int
-    scored_ms: int
-
-
-def _score(
-    detector: Detector,
-    machine_id: str,
-    timestamps_ms: NDArray[np.int64],
-    values: NDArray[np.float64],
-) -> Scores:
-    """Score rows as the first that come of a machine."""
-    empty = Window.empty(detector.sensors)
-    return detector.score(empty, timestamps_ms, values, machine_id=machine_id)[0]
-
-
-def _rows(history: MachineHistory, start: int, stop: int) -> MachineHistory:
-    return MachineHistory(
-        history.machine_id, history.timestamps_ms[start:stop], history.values[start:stop]
-    )
-
-
-def _unbroken(history: MachineHistory, max_gap_ms: int) -> list[MachineHistory]:
-    """Cut at the gaps: behind one there is no score for a whole window, and nothing to find."""
-    edges = np.flatnonzero(np.diff(history.timestamps_ms) > max_gap_ms) + 1
-    cuts = [0, *edges.tolist(), len(history.values)]
-    return [_rows(history, start, stop) for start, stop in pairwise(cuts)]
-
-
-def _places(
-    detector: Detector, stretches: Sequence[MachineHistory], span: int, seed: int
-) -> Iterator[_Place]:
-    """Draw several places of each sensor, every possible start as likely as any other."""
-    rng = np.random.default_rng(seed)
-    starts = np.array(
-        [max(0, len(one.values) - span - detector.window_rows + 1) for one in stretches]
-    )
-    ends = np.cumsum(starts)
-    sensors = rng.permutation(len(detector.sensors))[:_MAX_SENSORS]
-    for column in np.repeat(sensors, -(-_PLACES // len(sensors))).tolist():
-        drawn = int(rng.integers(ends[-1]))
-        index = int(np.searchsorted(ends, drawn, side="right"))
-        start = detector.window_rows + drawn - int(ends[index] - starts[index])
-        yield _Place(
-            stretches[index],
-            column,
-            start,
-            start + span,
-            sign=float(rng.choice((-1.0, 1.0))),
-            seed=int(rng.integers(2**32)),
-        )
-
-
-def _trials(detector: Detector, rule: AlarmRule, place: _Place) -> Iterator[Trial]:
-    """Inject faults of every kind and strength at one place."""
-    first = max(0, place.start - detector.window_rows - rule.rows)
-    rows = slice(first, place.stop)
-    times, healthy = place.stretch.timestamps_ms[rows], place.stretch.values[rows]
-    start = place.start - first
-    untouched = _score(detector, place.stretch.machine_id, times, healthy)
-    quiet = ~rule.is_open(untouched.score)
-    well = ~_ill(untouched, place.column)
-    unit = place.sign * float(detector.spread[place.column])
-    for kind in FaultKind:
-        for strength in strengths_of(kind):
-            size = None if strength is None else strength * unit
-            fault = Fault(kind, place.column, place.start, place.stop, size, place.seed)
-            faulty = inject(place.stretch.values, fault, first)
-            if np.array_equal(faulty, healthy, equal_nan=True):
-                continue
-            scores = _score(detector, place.stretch.machine_id, times, faulty)
-            alarm = _first(_openings(rule.is_open(scores.score)) & quiet, start)
-            said = None
-            if kind in _HEALTH_COUNTS:
-                said = _first(_ill(scores, place.column) & well, start)
-            if said is not None and (alarm is None or said <= alarm):
-                found, named = said, True
-            elif alarm is not None:
-                found, named = alarm, _blames(detector, scores, alarm, place.column)
-            else:
-                yield Trial(kind, strength, None, None, None)
-                continue
-            delay_ms = int(times[found] - times[start])
-            yield Trial(kind, strength, found - start, delay_ms, named)
-
-
-def _ill(scores: Scores, column: int) -> NDArray[np.bool_]:
-    """Whether anything is wrong with the sensor itself, for each row."""
-    masks = [mask[:, column] for mask in scores.health]
-    return np.asarray(np.any(masks, axis=0))
-
-
-def _openings(is_open: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return is_open & ~np.concatenate(([False], is_open[:-1]))
-
-
-def _first(marked: NDArray[np.bool_], start: int) -> int | None:
-    rows = np.flatnonzero(marked[start:])
-    return start + int(rows[0]) if rows.size else None
-
-
-def _blames(detector: Detector, scores: Scores, row: int, column: int) -> bool:
-    top = detector.explain_rows(scores, np.array([row]), limit=1)[0][0]
-    return top.sensor == detector.sensors[column]
-
-
-def _untouched(detector: Detector, rule: AlarmRule, history: MachineHistory) -> _Untouched:
-    scores = _score(detector, history.machine_id, history.timestamps_ms, history.values)
-    is_scored = scores.state == RowState.SCORED
-    is_open = rule.is_open(scores.score)
-    steps = np.diff(history.timestamps_ms, prepend=history.timestamps_ms[:1])
-    steps[steps > detector.max_gap_ms] = 0
-    return _Untouched(
-        opened=int(_openings(is_open).sum()),
-        open_rows=int((is_open & is_scored).sum()),
-        scored_rows=int(is_scored.sum()),
-        scored_ms=int(steps[is_scored].sum()),
+        seconds=seconds,
     )
