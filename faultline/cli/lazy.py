@@ -24,6 +24,7 @@ _EXTRAS: Mapping[str, str] = {
     "mlflow": "trainer",
     "pyarrow": "trainer",
     "sklearn": "trainer",
+    "threadpoolctl": "trainer",
     "alembic": "ingest",
     "fastapi": "ingest",
     "psycopg2": "ingest",

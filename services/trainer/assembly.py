@@ -97,6 +97,7 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
             threads=settings.trainer_threads,
             retry_s=settings.trainer_retry_s,
             git_commit=settings.trainer_git_commit or git_commit(),
+            snapshot_max_bytes=settings.trainer_snapshot_max_bytes,
             evaluate_faults=settings.trainer_evaluate_faults,
         ),
         draw=draw,

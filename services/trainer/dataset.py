@@ -1,25 +1,33 @@
 """The dataset: the history of a machine type as one table per machine, with the same columns.
 
-It leaves out known faults, and decides nothing else about sensors or rows; the fit does.
+It leaves out known faults and open alarms, and decides nothing else about sensors or rows; the fit
+does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from faultline.alarms import AlarmState
 from faultline.data_version import data_version
 from faultline.detector import MachineHistory
-from faultline.errors import UntrainableHistory
-from faultline.labels import FaultLabel
+from faultline.errors import InvalidBundle, NotFound, UntrainableHistory
+from faultline.events import model_name
+from faultline.left_out import Cause, LeftOut, leave_out
 from faultline.ports.jobs import TrainingRequest
+from faultline.ports.registry import ModelRegistry, ModelVersion
 from faultline.ports.stores import FleetStore, HistoryQuery, MachineRows
+from faultline.reproduction import recall
 from faultline.rows import take
 
 # Different sensors of one type: every machine's table has a column for each of them.
 MAX_SENSORS = 4_096
+
+# One per machine is open at most.
+_MOST_ALARMS = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,18 +42,21 @@ class Dataset:
         One per machine, by id.
     data_version
         See `data_version`.
-    faults
-        Known faults whose readings were left out.
-    faulty_rows
-        How many readings these were.
+    query
+        What was read, its time range that of the rows that there are.
+    left_out
+        Periods that nothing is learnt from.
+    left_out_rows
+        Readings that were read and left out.
     """
 
     machine_type: str
     sensors: tuple[str, ...]
     histories: tuple[MachineHistory, ...]
     data_version: str
-    faults: tuple[FaultLabel, ...] = ()
-    faulty_rows: int = 0
+    query: HistoryQuery
+    left_out: tuple[LeftOut, ...] = ()
+    left_out_rows: int = 0
 
     @property
     def rows(self) -> int:
@@ -62,9 +73,15 @@ class Dataset:
         """Time of the last reading."""
         return max(int(history.timestamps_ms[-1]) for history in self.histories)
 
+    @property
+    def step_ms(self) -> int:
+        """The usual time between two readings of a machine; 1 when there are no two."""
+        steps = [np.diff(history.timestamps_ms) for history in self.histories]
+        return int(np.median(np.concatenate(steps))) if any(map(len, steps)) else 1
+
 
 def read_dataset(store: FleetStore, request: TrainingRequest, max_rows: int) -> Dataset:
-    """Read what a request asks for, less the readings of each machine that a fault label covers.
+    """Read what a request asks for, less what a fault or an open alarm covers; see `suspect`.
 
     Parameters
     ----------
@@ -109,58 +126,118 @@ def read_dataset(store: FleetStore, request: TrainingRequest, max_rows: int) -> 
         if len(machine.timestamps_ms):
             machines.append(machine)
     _require(request, machines)
-    healthy, faults = _without_faults(machines, store.labels())
+    healthy, left_out = leave_out(machines, suspect(store))
     if not healthy:
+        causes = " and ".join(sorted({period.cause.value for period in left_out}))
         raise UntrainableHistory(
-            f"all readings of machine type {request.machine_type!r} in the time range are labelled "
-            "as faults; what is normal can be learnt from others only: widen the range"
+            f"all readings of machine type {request.machine_type!r} in the time range are left out "
+            f"({causes}); what is normal can be learnt from others only: widen the range"
         )
     sensors = tuple(sorted(found if request.sensors is None else set(request.sensors)))
     histories = tuple(
         MachineHistory(
             machine.machine_id,
             machine.timestamps_ms,
-            take(machine.sensors, machine.values, sensors),
+            # In one order of memory: sums would differ in the last bit.
+            np.ascontiguousarray(take(machine.sensors, machine.values, sensors)),
         )
         for machine in healthy
+    )
+    excluded = tuple(
+        LeftOut(
+            cause=Cause.EXCLUDED,
+            machine_id=None,
+            start_ms=period.start_ms,
+            end_ms=period.end_ms,
+        )
+        for period in request.excluded
     )
     return Dataset(
         request.machine_type,
         sensors,
         histories,
         data_version(sensors, histories),
-        faults,
+        replace(
+            query,
+            start_ms=min(int(machine.timestamps_ms[0]) for machine in machines),
+            end_ms=max(int(machine.timestamps_ms[-1]) for machine in machines) + 1,
+            machines=tuple(machine.machine_id for machine in machines),
+            max_rows=None,
+        ),
+        (*excluded, *left_out),
         rows - sum(len(machine.timestamps_ms) for machine in healthy),
     )
 
 
-def _without_faults(
-    machines: Sequence[MachineRows], labels: Sequence[FaultLabel]
-) -> tuple[list[MachineRows], tuple[FaultLabel, ...]]:
-    """The machines' healthy rows, and the labels that took any away.
+def recall_dataset(
+    registry: ModelRegistry, store: FleetStore, machine_type: str, wanted: str, max_rows: int
+) -> Dataset:
+    """Bring back the rows of an earlier version.
 
-    A fault that is learnt becomes normal, and is never found again.
+    Parameters
+    ----------
+    wanted
+        The version's number, or the begin of its data version.
+
+    Raises
+    ------
+    UntrainableHistory
+        When there is no such version, or its rows cannot be had any more.
+    Unavailable
+        While the registry or the store is down.
     """
-    of_machine: dict[str, list[FaultLabel]] = {}
-    for label in labels:
-        of_machine.setdefault(label.machine_id, []).append(label)
-    healthy: list[MachineRows] = []
-    effective: list[FaultLabel] = []
-    for machine in machines:
-        times = machine.timestamps_ms
-        keep = np.ones(len(times), dtype=np.bool_)
-        for label in of_machine.get(machine.machine_id, ()):
-            faulty = times >= label.start_ms
-            if label.end_ms is not None:
-                faulty &= times < label.end_ms
-            if faulty.any():
-                effective.append(label)
-                keep &= ~faulty
-        if keep.any():
-            healthy.append(
-                MachineRows(machine.machine_id, machine.sensors, times[keep], machine.values[keep])
-            )
-    return healthy, tuple(effective)
+    try:
+        version = _version_with(registry.versions(model_name(machine_type)), wanted)
+        recipe, histories = recall(registry, version, lambda: store, max_rows=max_rows)
+    except (NotFound, InvalidBundle) as error:
+        raise UntrainableHistory(f"dataset version {wanted!r}: {error}") from error
+    return Dataset(
+        machine_type,
+        recipe.sensors,
+        histories,
+        recipe.data_version,
+        recipe.query,
+        recipe.left_out,
+        recipe.left_out_rows,
+    )
+
+
+def _version_with(versions: Sequence[ModelVersion], wanted: str) -> ModelVersion:
+    for version in versions:
+        of_data = version.tags.get("data_version", "").startswith(wanted) and len(wanted) > 9
+        if version.version == wanted or of_data:
+            return version
+    raise NotFound("no version of that number or with such data; see the tag data_version")
+
+
+def suspect(store: FleetStore) -> list[LeftOut]:
+    """The periods that may hold a fault: what is learnt becomes normal, and is never found again.
+
+    Labelled faults, and alarms from their first bad reading on. A closed alarm that nobody has
+    confirmed counts as normal running: machines return to that by themselves.
+    """
+    # The one place to add alarms that operators confirm, when there is such feedback.
+    labels = [
+        LeftOut(
+            cause=Cause.FAULT_LABEL,
+            machine_id=label.machine_id,
+            start_ms=label.start_ms,
+            end_ms=label.end_ms,
+            what=label.kind,
+        )
+        for label in store.labels()
+    ]
+    alarms = [
+        LeftOut(
+            cause=Cause.OPEN_ALARM,
+            machine_id=alarm.machine_id,
+            start_ms=alarm.began_at_ms,
+            end_ms=None,
+            what=alarm.alarm_id,
+        )
+        for alarm in store.alarms(state=AlarmState.OPEN, limit=_MOST_ALARMS)
+    ]
+    return labels + alarms
 
 
 def _require(request: TrainingRequest, machines: Sequence[MachineRows]) -> None:

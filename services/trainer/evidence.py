@@ -1,4 +1,4 @@
-"""The files of a run: the bundle, the plots, and what was decided on what, as JSON.
+"""The files of a run: the bundle, the rows, the plots, and what was decided on what.
 
 It writes a folder; it must not know where that goes.
 """
@@ -6,6 +6,7 @@ It writes a folder; it must not know where that goes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,22 +14,28 @@ import msgspec
 
 from faultline.bundle import golden_batch, write_bundle
 from faultline.detector import MachineHistory
+from faultline.detector.config import FitConfig
 from faultline.detector.evaluation import NotEvaluated
 from faultline.detector.fit import Fit
 from faultline.events import model_name
 from faultline.readings import format_timestamp
+from faultline.recipe import FOLDER
 from faultline.rows import take
 from services.trainer.dataset import Dataset
+from services.trainer.dataset_files import write_dataset
 from services.trainer.evaluation import Evaluation
 from services.trainer.gate import GateReport
+from services.trainer.gate_page import gate_page
+from services.trainer.windows import WindowSample, discrimination, sample_windows
 
-Draw = Callable[[Path, Fit, Evaluation], None]
+Draw = Callable[[Path, Fit, Evaluation, WindowSample], None]
 
 
 class Trained(NamedTuple):
     """What a training came to, before it is registered."""
 
     dataset: Dataset
+    config: FitConfig
     fit: Fit
     gate: GateReport
     evaluation: Evaluation
@@ -39,6 +46,22 @@ class Trained(NamedTuple):
         return self.fit.silhouette if self.fit.k > 1 else None
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What was written, as far as a run or a version names it.
+
+    Attributes
+    ----------
+    bundle_sha256
+        The bundle's sum.
+    discrimination
+        See `services.trainer.windows.discrimination`; empty with one cluster.
+    """
+
+    bundle_sha256: str
+    discrimination: Mapping[str, float]
+
+
 def write_evidence(
     folder: Path,
     trained: Trained,
@@ -46,30 +69,42 @@ def write_evidence(
     *,
     lineage: Mapping[str, Any],
     created_ms: int,
-) -> str:
-    """Write all files of a run; returns the sum of its bundle.
+    threads: int,
+    snapshot_max_bytes: int,
+) -> Evidence:
+    """Write all files of a run.
 
     Parameters
     ----------
     folder
-        Empty; gets ``model/``, ``plots/``, ``cluster_profiles.json``, ``gate.json``,
-        ``injected_faults.json`` and ``dataset.json``.
+        Empty; gets ``model/``, ``plots/``, ``dataset/`` and pages about the clusters, the gate, the
+        injected faults and the dataset.
     draw
         Draws the plots into a folder.
     lineage
         For the bundle's manifest.
     created_ms
         Milliseconds since the epoch.
+    threads
+        That the fit was allowed.
+    snapshot_max_bytes
+        Rows that take more are kept by reference.
     """
-    dataset, fit, gate, evaluation = trained
+    dataset, config, fit, gate, evaluation = trained
+    sample = sample_windows(fit.detector, dataset.sensors, dataset.histories)
+    apart = discrimination(sample) if fit.k > 1 else {}
     plots = folder / "plots"
     plots.mkdir(parents=True)
-    draw(plots, fit, evaluation)
-    _write(folder / "cluster_profiles.json", fit.profiles)
+    draw(plots, fit, evaluation, sample)
+    _write(
+        folder / "cluster_profiles.json",
+        {"clusters": fit.profiles, "between_over_within_variance": apart},
+    )
     _write(
         folder / "gate.json",
         {"passed": gate.passed, "reason": gate.reason, "checks": gate.checks},
     )
+    (folder / "gate.md").write_text(gate_page(gate), encoding="utf-8")
     _write(
         folder / "injected_faults.json",
         {"not_evaluated": evaluation.reason}
@@ -77,8 +112,9 @@ def write_evidence(
         else evaluation.as_dict(),
     )
     _write(folder / "dataset.json", _described(trained))
+    write_dataset(folder / FOLDER, dataset, config, threads, snapshot_max_bytes)
     golden = golden_batch(fit.detector, _most_scored(dataset, fit))
-    return write_bundle(
+    bundle_sha256 = write_bundle(
         folder / "model",
         fit.detector,
         golden,
@@ -95,6 +131,7 @@ def write_evidence(
             "gate": gate.passed,
         },
     )
+    return Evidence(bundle_sha256, apart)
 
 
 def _most_scored(dataset: Dataset, fit: Fit) -> MachineHistory:
@@ -114,8 +151,8 @@ def _described(trained: Trained) -> dict[str, Any]:
         "machine_type": dataset.machine_type,
         "data_version": dataset.data_version,
         "rows": dataset.rows,
-        "faulty_rows_left_out": dataset.faulty_rows,
-        "faults_left_out": dataset.faults,
+        "rows_left_out": dataset.left_out_rows,
+        "left_out": dataset.left_out,
         "windows_learnt_from": fit.used_rows,
         "sensors": {
             "used": fit.detector.sensors,

@@ -7,25 +7,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from faultline.detector.evaluation import STRENGTHS, InjectionReport
 from faultline.detector.fit import Candidate, ClusterProfile, Fit, Timeline
+from services.trainer.canvas import plain, save
+from services.trainer.cluster_plots import draw_discrimination, draw_map
 from services.trainer.evaluation import Evaluation
+from services.trainer.windows import WindowSample
 
-_DPI = 110
 _MAX_TIMELINES = 12
 _MAX_POINTS = 4_000
 _MAX_SENSORS = 40
 _MAX_SHOWN_SCORE = 10.0
 
 
-def draw_plots(folder: Path, fit: Fit, evaluation: Evaluation) -> None:
-    """Draw all plots of a fit as PNG files into a folder; without an evaluation, none of it."""
+def draw_plots(folder: Path, fit: Fit, evaluation: Evaluation, sample: WindowSample) -> None:
+    """Draw all plots of a fit as PNG files into a folder.
+
+    Without an evaluation, none of it; with one cluster, no plot of what tells clusters apart.
+    """
     draw_silhouettes(folder / "silhouette_by_k.png", fit.candidates, fit.k, fit.silhouette_rows)
     draw_timelines(folder / "score_timeline.png", fit.timelines)
     draw_profiles(folder / "cluster_profiles.png", fit.profiles, fit.detector.sensors)
+    draw_map(folder / "cluster_map.png", sample)
+    if fit.k > 1:
+        draw_discrimination(folder / "sensors_that_tell_clusters_apart.png", sample)
     if isinstance(evaluation, InjectionReport):
         draw_recall(folder / "injected_recall.png", evaluation)
 
@@ -51,7 +58,7 @@ def draw_silhouettes(
     axes.set_xlabel("clusters k (cross: has a tiny cluster, not considered)")
     axes.set_ylabel(f"Euclidean silhouette of {sample_rows} windows")
     axes.set_title(f"Silhouette by k; chosen: {chosen_k}")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_timelines(path: Path, timelines: Sequence[Timeline]) -> None:
@@ -68,13 +75,13 @@ def draw_timelines(path: Path, timelines: Sequence[Timeline]) -> None:
         axes.plot(times, np.minimum(timeline.scores[::step], _MAX_SHOWN_SCORE), linewidth=0.6)
         axes.axhline(1.0, color="tab:red", linewidth=0.8)
         axes.set_ylim(bottom=0)
-        axes.set_ylabel(_plain(timeline.machine_id, 20), fontsize=8)
+        axes.set_ylabel(plain(timeline.machine_id, 20), fontsize=8)
     left_out = len(timelines) - len(shown)
     figure.suptitle(
         "Held-out scores (the boundary is 1)"
         + (f"; {left_out} more machines are not shown" if left_out else "")
     )
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_profiles(path: Path, profiles: Sequence[ClusterProfile], sensors: Sequence[str]) -> None:
@@ -89,9 +96,7 @@ def draw_profiles(path: Path, profiles: Sequence[ClusterProfile], sensors: Seque
     axes = figure.subplots()
     limit = max(1.0, float(np.abs(relative).max()))
     image = axes.imshow(relative, cmap="coolwarm", vmin=-limit, vmax=limit, aspect="auto")
-    axes.set_xticks(
-        range(len(shown)), [_plain(name, 24) for name in shown], rotation=60, ha="right"
-    )
+    axes.set_xticks(range(len(shown)), [plain(name, 24) for name in shown], rotation=60, ha="right")
     axes.set_yticks(
         range(len(profiles)),
         [f"cluster {profile.cluster} ({profile.share:.0%})" for profile in profiles],
@@ -101,7 +106,7 @@ def draw_profiles(path: Path, profiles: Sequence[ClusterProfile], sensors: Seque
     axes.set_title(
         "Cluster profiles" + (f"; {left_out} more sensors are not shown" if left_out else "")
     )
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_recall(path: Path, report: InjectionReport) -> None:
@@ -131,15 +136,4 @@ def draw_recall(path: Path, report: InjectionReport) -> None:
         f"Injected faults found; {report.false_alarms} false alarms in "
         f"{report.machine_days:.2g} machine-days"
     )
-    _save(figure, path)
-
-
-def _plain(name: str, longest: int) -> str:
-    """A name as text: `$` would begin a formula, and the font has Latin, Greek and Cyrillic."""
-    readable = "".join(letter if ord(letter) < 0x530 else "?" for letter in name)
-    shortened = readable if len(readable) <= longest else f"{readable[: longest - 1]}…"
-    return shortened.replace("$", r"\$")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    FigureCanvasAgg(figure).print_figure(path, dpi=_DPI, metadata={"Software": "Faultline"})
+    save(figure, path)

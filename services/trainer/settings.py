@@ -55,6 +55,13 @@ class TrainerSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Registry
         description="Readings that one training may hold in memory; a job with more fails and "
         "says to choose a shorter range.",
     )
+    trainer_snapshot_max_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=0,
+        description="The rows that a version learnt from are kept with its run when their numbers "
+        "take so many bytes or less, before compression; of more rows only the query and the hash "
+        "are kept, and they are read again from the database.",
+    )
     trainer_evaluate_faults: bool = Field(
         True,
         description="Whether every version is measured by faults injected into held-out readings. "

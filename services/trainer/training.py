@@ -5,7 +5,7 @@ It calls ports, and takes care that a job that is worked on twice registers one 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,23 +14,24 @@ from uuid import UUID, uuid5
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from faultline.detector.config import FitConfig
 from faultline.detector.fit import UnfitHistory, fit
 from faultline.errors import NotFound, Unavailable, UntrainableHistory
 from faultline.events import ModelEvent, ModelEventKind, model_name
 from faultline.ports.clock import Clock
-from faultline.ports.jobs import JobResult, TrainingJob
-from faultline.ports.registry import ModelRegistry, ModelVersion, Stage, TrainingRun
+from faultline.ports.jobs import JobResult, TrainingJob, TrainingRequest
+from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
 from faultline.ports.stores import FleetStore
 from services.trainer import record
 from services.trainer.announcer import Announcer
-from services.trainer.dataset import read_dataset
+from services.trainer.dataset import Dataset, read_dataset, recall_dataset
 from services.trainer.evaluation import SKIPPED, Evaluation, evaluate_faults
-from services.trainer.evidence import Draw, Trained, write_evidence
+from services.trainer.evidence import Draw, Trained
 from services.trainer.gate import BlockRate, GateLimits, judge
 from services.trainer.hyperparameters import fit_config
 from services.trainer.metrics import Metrics
+from services.trainer.packing import pack
 from services.trainer.promotion import Promotions
+from services.trainer.usage import Meter
 
 _NAMESPACE = UUID("b3b0a3b6-0f55-4a6d-8f0b-1d0f7d0f2f5e")
 _ACTOR = "gate"
@@ -65,6 +66,8 @@ class Rules:
         time, up to 32 times.
     git_commit
         Of the code; None when it is not known.
+    snapshot_max_bytes
+        Rows that take more are kept by reference to the database.
     evaluate_faults
         Whether every version is measured by injected faults, which takes a second fit.
     """
@@ -74,6 +77,7 @@ class Rules:
     threads: int
     retry_s: float
     git_commit: str | None
+    snapshot_max_bytes: int
     evaluate_faults: bool
 
 
@@ -121,42 +125,37 @@ class Training:
         return self._finish(job, version, holding)
 
     def _make(self, name: str, job: TrainingJob, holding: Holding) -> ModelVersion:
-        trained, config = self._train(job, holding)
-        circumstances = record.Circumstances(job, self._clock.now_ms(), self._rules.git_commit)
+        meter = Meter()
+        trained = self._train(job, holding)
+        before = self._patiently(
+            holding, "looking for the version before", lambda: self._newest(name)
+        )
+        circumstances = record.Circumstances(
+            job,
+            self._clock.now_ms(),
+            self._rules.git_commit,
+            None if before is None else before.tags,
+            self._rules.threads,
+        )
         with TemporaryDirectory(prefix="faultline-training-") as folder:
-            holding.tell("writing the bundle and the plots")
-            lineage = record.lineage(trained, circumstances)
-            bundle_sha256 = write_evidence(
+            holding.tell("writing the bundle, the rows and the plots")
+            made = pack(
                 Path(folder),
                 trained,
-                self._draw,
-                lineage=lineage,
-                created_ms=circumstances.at_ms,
-            )
-            run = TrainingRun(
-                experiment=name,
-                name=record.run_name(circumstances),
-                params=record.params(trained, config),
-                metrics=record.metrics(trained),
-                tags={
-                    **lineage,
-                    record.GATE_TAG: record.PASSED if trained.gate.passed else record.REFUSED,
-                    record.SUM_TAG: bundle_sha256,
-                },
-                artifacts=Path(folder),
+                circumstances,
+                draw=self._draw,
+                meter=meter,
+                snapshot_max_bytes=self._rules.snapshot_max_bytes,
             )
             run_id = self._patiently(
-                holding, "logging the run", lambda: self._registry.log_run(run)
+                holding, "logging the run", lambda: self._registry.log_run(made.run)
             )
 
         def register() -> ModelVersion:
             holding.confirm()
             # The answer to a first try may have been lost on the way.
             return self._version_of(name, job) or self._registry.register(
-                name,
-                run_id,
-                record.version_tags(trained, circumstances, bundle_sha256),
-                record.description(trained),
+                name, run_id, made.version_tags, made.description
             )
 
         version = self._patiently(holding, "registering the version", register)
@@ -164,7 +163,7 @@ class Training:
         self._metrics.gate.labels(name, version.tags[record.GATE_TAG]).inc()
         return version
 
-    def _train(self, job: TrainingJob, holding: Holding) -> tuple[Trained, FitConfig]:
+    def _train(self, job: TrainingJob, holding: Holding) -> Trained:
         try:
             config = fit_config(job.request.hyperparameters)
         except ValueError as error:
@@ -172,16 +171,12 @@ class Training:
         dataset = self._patiently(
             holding,
             "reading the history",
-            lambda: read_dataset(self._store, job.request, self._rules.max_history_rows),
+            lambda: self._dataset(job.request),
         )
         holding.tell(
             f"fitting to {dataset.rows:,} readings of {len(dataset.histories)} machines, "
             f"{len(dataset.sensors)} sensors"
-            + (
-                f" ({dataset.faulty_rows:,} readings labelled as faults left out)"
-                if dataset.faulty_rows
-                else ""
-            )
+            + (f" ({dataset.left_out_rows:,} readings left out)" if dataset.left_out_rows else "")
         )
         try:
             with (
@@ -202,7 +197,15 @@ class Training:
             holding.tell("measuring by injected faults")
             with threadpool_limits(limits=self._rules.threads):
                 evaluation = evaluate_faults(dataset, config)
-        return Trained(dataset, fitted, gate, evaluation), config
+        return Trained(dataset, config, fitted, gate, evaluation)
+
+    def _dataset(self, request: TrainingRequest) -> Dataset:
+        most = self._rules.max_history_rows
+        if request.dataset_version is None:
+            return read_dataset(self._store, request, most)
+        return recall_dataset(
+            self._registry, self._store, request.machine_type, request.dataset_version, most
+        )
 
     def _finish(self, job: TrainingJob, version: ModelVersion, holding: Holding) -> JobResult:
         """Decide by what the version itself says, so that it comes out the same when repeated."""
@@ -246,11 +249,17 @@ class Training:
         )
 
     def _version_of(self, name: str, job: TrainingJob) -> ModelVersion | None:
-        try:
-            versions = self._registry.versions(name)
-        except NotFound:
-            return None
+        versions = self._versions(name)
         return next((one for one in versions if one.tags.get(record.JOB_TAG) == job.job_id), None)
+
+    def _newest(self, name: str) -> ModelVersion | None:
+        return next(iter(self._versions(name)), None)
+
+    def _versions(self, name: str) -> Sequence[ModelVersion]:
+        try:
+            return self._registry.versions(name)
+        except NotFound:
+            return ()
 
     def _event(
         self, job: TrainingJob, version: ModelVersion, kind: ModelEventKind, reason: str

@@ -3,10 +3,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from faultline.alarms import Alarm, AlarmEvent, AlarmEventKind, AlarmState
 from faultline.detector import MachineHistory
 from faultline.errors import UntrainableHistory
 from faultline.labels import FaultLabel
-from faultline.ports.jobs import TrainingRequest
+from faultline.left_out import Cause
+from faultline.ports.jobs import Period, TrainingRequest
 from faultline.ports.stores import RecordBatch
 from services.trainer.dataset import Dataset, data_version, read_dataset
 
@@ -132,7 +134,14 @@ def test_readings_labelled_as_a_fault_are_left_out_of_their_machine_alone(make_w
     dataset = read(world)
     np.testing.assert_array_equal(dataset.histories[0].values[:, 0], [0.0, 1.0, 4.0, 5.0])
     np.testing.assert_array_equal(dataset.histories[1].values[:, 0], np.arange(6.0))
-    assert (dataset.faulty_rows, dataset.faults) == (2, (label(2, 4),))
+    [left_out] = dataset.left_out
+    assert (left_out.cause, left_out.what, left_out.machine_id) == (
+        Cause.FAULT_LABEL,
+        "leak",
+        "pump-1",
+    )
+    assert (left_out.start_ms, left_out.end_ms) == (START_MS + 2_000, START_MS + 4_000)
+    assert left_out.readings == dataset.left_out_rows == 2
 
 
 def test_a_fault_that_lasts_is_left_out_to_the_end(make_world: Any) -> None:
@@ -146,12 +155,84 @@ def test_a_label_outside_the_history_is_not_named(make_world: Any) -> None:
     world = make_world()
     world.store_rows(np.zeros((3, 1)), "pump-1", ("flow",))
     with_labels(world, label(100, 200))
-    assert read(world).faults == ()
+    assert read(world).left_out == ()
 
 
 def test_history_that_is_nothing_but_faults_cannot_be_learnt_from(make_world: Any) -> None:
     world = make_world()
     world.store_rows(np.zeros((3, 1)), "pump-1", ("flow",))
     with_labels(world, label(0, None))
-    with pytest.raises(UntrainableHistory, match="labelled as faults"):
+    with pytest.raises(UntrainableHistory, match=r"left out \(fault label\)"):
         read(world)
+
+
+def an_alarm(began_s: int, state: AlarmState, machine_id: str = "pump-1") -> AlarmEvent:
+    at_ms = START_MS + 1000 * began_s
+    alarm = Alarm(
+        alarm_id=f"{machine_id}-{began_s}",
+        machine_id=machine_id,
+        machine_type="pump",
+        state=state,
+        began_at_ms=at_ms,
+        opened_at_ms=at_ms + 1000,
+        updated_at_ms=at_ms + 1000,
+        peak_score=3.0,
+        peak_at_ms=at_ms,
+        top_sensors=(),
+        bad_readings=2,
+        model_name="faultline-pump",
+        model_version="1",
+        closed_at_ms=at_ms + 2000 if state is AlarmState.CLOSED else None,
+    )
+    return AlarmEvent(event_id=alarm.alarm_id, kind=AlarmEventKind.OPENED, alarm=alarm)
+
+
+def with_alarms(world: Any, *events: AlarmEvent) -> None:
+    batch = RecordBatch(offsets={}, alarm_events=events)
+    world.database.record_store().record("test", batch, lambda _: None)
+
+
+def test_what_came_since_an_open_alarm_began_is_left_out(make_world: Any) -> None:
+    world = make_world()
+    world.store_rows(np.arange(6.0)[:, np.newaxis], "pump-1", ("flow",))
+    world.store_rows(np.arange(6.0)[:, np.newaxis], "pump-2", ("flow",))
+    with_alarms(world, an_alarm(3, AlarmState.OPEN))
+    dataset = read(world)
+    assert [len(one.timestamps_ms) for one in dataset.histories] == [3, 6]
+    [left_out] = dataset.left_out
+    assert (left_out.cause, left_out.what, left_out.end_ms) == (Cause.OPEN_ALARM, "pump-1-3", None)
+
+
+def test_a_closed_alarm_that_nobody_confirmed_is_learnt_from(make_world: Any) -> None:
+    world = make_world()
+    world.store_rows(np.arange(6.0)[:, np.newaxis], "pump-1", ("flow",))
+    with_alarms(world, an_alarm(1, AlarmState.CLOSED))
+    dataset = read(world)
+    assert (dataset.rows, dataset.left_out) == (6, ())
+
+
+def test_readings_in_two_periods_are_left_out_once(make_world: Any) -> None:
+    world = make_world()
+    world.store_rows(np.arange(6.0)[:, np.newaxis], "pump-1", ("flow",))
+    with_labels(world, label(2, 5))
+    with_alarms(world, an_alarm(4, AlarmState.OPEN))
+    dataset = read(world)
+    assert dataset.rows == 2
+    assert dataset.left_out_rows == 4
+    assert [one.readings for one in dataset.left_out] == [3, 2]
+
+
+def test_what_the_request_excludes_is_named_too(make_world: Any) -> None:
+    world = make_world()
+    world.store_rows(np.arange(6.0)[:, np.newaxis], "pump-1", ("flow",))
+    dataset = read(world, excluded=(Period(START_MS, START_MS + 2_000),))
+    assert dataset.rows == 4
+    [left_out] = dataset.left_out
+    assert (left_out.cause, left_out.machine_id, left_out.readings) == (Cause.EXCLUDED, None, None)
+
+
+def test_the_usual_step_is_that_of_most_readings(make_world: Any) -> None:
+    world = make_world()
+    world.store_rows(np.zeros((5, 1)), "pump-1", ("flow",))
+    world.store_rows(np.zeros((5, 1)), "pump-1", ("flow",), start_ms=START_MS + 3_600_000)
+    assert read(world).step_ms == 1_000

@@ -11,8 +11,10 @@ import pytest
 from faultline.detector import RowState, Window
 from faultline.errors import Conflict, Unavailable
 from faultline.events import ModelEventKind
+from faultline.labels import FaultLabel
 from faultline.ports.jobs import JobState, Period
-from faultline.ports.registry import Stage
+from faultline.ports.registry import ScoringForm, Stage
+from faultline.ports.stores import RecordBatch
 
 # The classes come with the fixtures: tests are imported file by file and cannot import each other.
 NAME = "faultline-pump"
@@ -59,6 +61,62 @@ def test_a_version_says_how_good_it_is(world: Any) -> None:
     assert "silhouette" in tags["gate_reason"]
 
 
+def test_a_version_has_the_figures_of_its_run(world: Any) -> None:
+    world.train()
+    tags = world.registry.version(NAME, "1").tags
+    metrics = world.runs.popitem()[1].run.metrics
+    values = {one.key: one.value for one in metrics}
+    for name in ("silhouette", "stability", "held_out_alarm_rate", "boundary", "rows"):
+        assert float(tags[name]) == values[name]
+    shares = [one.value for one in metrics if one.key == "cluster_share"]
+    assert [float(share) for share in tags["cluster_shares"].split(", ")] == pytest.approx(
+        shares, abs=1e-4
+    )
+    assert sum(shares) == pytest.approx(1.0)
+    assert values["training_s"] > 0
+    assert values["training_cpu_s"] > 0
+    assert tags["trigger"] == "by hand"
+
+
+def test_a_run_says_what_was_left_out(world: Any) -> None:
+    labels = (FaultLabel(machine_id="pump-1", kind="leak", start_ms=START_MS + 290_000),)
+    world.database.record_store().record(
+        "test", RecordBatch(offsets={}, labels=labels), lambda _: None
+    )
+    world.train()
+    version = world.registry.version(NAME, "1")
+    assert version.tags["left_out"] == "fault label: 1 (10 readings)"
+    assert version.tags["rows_left_out"] == "10"
+    assert "Left out (1 fault label): pump-1 from 2026-11-18T11:11:30.000Z on (leak)" in (
+        version.description
+    )
+    logged = world.runs.popitem()[1]
+    assert logged.run.params["left_out"] == "fault label: 1 (10 readings)"
+    assert logged.files["dataset/left_out.csv"].decode().splitlines() == [
+        "cause,what,machine_id,start,end,readings",
+        "fault label,leak,pump-1,2026-11-18T11:11:30.000Z,,10",
+    ]
+
+
+def test_semantic_versions_tell_how_far_a_version_is_from_the_last(world: Any) -> None:
+    world.train()
+    world.train()
+    world.train(hyperparameters={"k_max": 2})
+    world.train(hyperparameters={"k_max": 2}, sensors=("flow", "heat"))
+    tags = [one.tags["semantic_version"] for one in reversed(world.registry.versions(NAME))]
+    assert tags == ["1.0.0", "1.0.1", "1.1.0", "2.0.0"]
+
+
+def test_the_registry_is_told_of_the_dataset_and_of_how_to_score(world: Any) -> None:
+    world.train()
+    run = world.runs.popitem()[1].run
+    assert run.dataset is not None
+    assert run.dataset.digest == run.tags["data_version"]
+    assert run.dataset.profile["rows"] == 600
+    assert run.scoring == ScoringForm(("flow", "heat", "load"), 1_000)
+    assert run.tags["mlflow.note.content"] == world.registry.version(NAME, "1").description
+
+
 def test_a_description_can_be_read(world: Any) -> None:
     world.train()
     text = world.registry.version(NAME, "1").description
@@ -70,6 +128,9 @@ def test_a_description_can_be_read(world: Any) -> None:
         "Distance: ",
         "With a baseline of their own: pump-1, pump-2.",
         "Gate: passed",
+        "Version 1.0.0.",
+        "What tells them apart most: ",
+        "Limits: ",
     ):
         assert told in text
 
@@ -98,8 +159,12 @@ def test_a_run_has_its_evidence(world: Any) -> None:
         "plots/drawn.png",
         "cluster_profiles.json",
         "gate.json",
+        "gate.md",
         "injected_faults.json",
         "dataset.json",
+        "dataset/readings.parquet",
+        "dataset/recipe.json",
+        "dataset/left_out.csv",
     }
     dataset = msgspec.json.decode(logged.files["dataset.json"])
     assert [one["rows"] for one in dataset["machines"]] == [300, 300]
@@ -391,6 +456,7 @@ def test_only_what_was_asked_for_is_learnt_from(world: Any, tmp_path: Path) -> N
     assert world.bundle(tmp_path).detector.sensors == ("flow", "heat")
     tags = world.registry.version(NAME, "1").tags
     assert tags["training_excluded"].startswith("2026-11-18T11:08:20.000Z to ")
+    assert tags["left_out"] == "excluded by the request: 1"
 
 
 @pytest.mark.parametrize("call", ["versions", "log_run", "register", "promote"])
@@ -610,7 +676,8 @@ def test_progress_is_told_in_words(evaluating: Any) -> None:
         "reading the history",
         "fitting to 600 readings of 2 machines, 3 sensors",
         "measuring by injected faults",
-        "writing the bundle and the plots",
+        "looking for the version before",
+        "writing the bundle, the rows and the plots",
         "logging the run",
         "registering the version",
         "announcing the version",

@@ -1,0 +1,113 @@
+"""What a version is and where its limits are, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from faultline.detector.evaluation import NotEvaluated
+from faultline.left_out import Cause, LeftOut
+from faultline.readings import format_timestamp
+from services.trainer.evaluation import Evaluation
+from services.trainer.evidence import Trained
+from services.trainer.wording import basis, names, reasons
+
+_LIMITS = (
+    "Limits: it knows what this history holds and no more. A way of running that is not in it is "
+    "unknown and scores above the boundary, until the machine has stayed there long enough or the "
+    "type is trained anew; a fault that was in it all along, and neither labelled nor in an open "
+    "alarm, counts as normal. The figures on injected faults compare versions of one type; they "
+    "promise nothing of real ones."
+)
+_MOST_TOLD = 3
+_MOST_PERIODS = 5
+
+
+def description(trained: Trained, semantic_version: str, apart: Mapping[str, float]) -> str:
+    """What a person should know who sees the version in a list.
+
+    Parameters
+    ----------
+    apart
+        See `services.trainer.windows.discrimination`.
+    """
+    dataset, _, fit, gate, evaluation = trained
+    if trained.silhouette is None:
+        clusters = "one cluster (its silhouette is undefined)"
+    else:
+        clusters = (
+            f"{fit.k} clusters, silhouette {trained.silhouette:.3f} "
+            f"(Euclidean, on {fit.silhouette_rows:,} windows)"
+        )
+    machines = names([history.machine_id for history in dataset.histories])
+    left_out, slow = reasons(fit.left_out_sensors), reasons(fit.slow_sensors)
+    sentences = [
+        f"Version {semantic_version}. Trained on {dataset.rows:,} readings of "
+        f"{len(dataset.histories)} machines of type {dataset.machine_type} ({machines}), "
+        f"{format_timestamp(dataset.start_ms)} to {format_timestamp(dataset.end_ms)}."
+        + _left_out(dataset.left_out, dataset.left_out_rows),
+        f"{len(fit.detector.sensors)} sensors: {names(fit.detector.sensors)}."
+        + (f" Left out: {left_out[:500]}." if left_out else "")
+        + (
+            f" Slow, so judged by how they jump and not by how they drift: {slow[:500]}."
+            if slow
+            else ""
+        ),
+        f"Window: {fit.detector.window_rows} rows ({fit.window_reason}).",
+        f"Found {clusters}: {fit.k_reason}." + _told_apart(apart),
+        f"Distance: {fit.distance_reason}.",
+        f"With a baseline of their own: {names(fit.detector.machines)}."
+        if fit.detector.machines
+        else "No machine has a baseline of its own: the type's holds for all.",
+        f"Boundary at the distance {fit.detector.boundary:.4g}; of all held-out windows "
+        f"{fit.held_out_alarm_rate:.2%} lie above it, which is the rate of alarms to expect on "
+        "readings as mixed as these. The gate looks at the ordinary ones, without the worst fifth "
+        "of the blocks.",
+        _evaluated(evaluation),
+        _LIMITS,
+        f"Gate: {'passed' if gate.passed else 'refused'} ({gate.reason}).",
+    ]
+    return "\n\n".join(sentences)
+
+
+def _left_out(periods: Sequence[LeftOut], rows: int) -> str:
+    if not periods:
+        return ""
+    causes = Counter(period.cause.value for period in periods)
+    counted = ", ".join(f"{count} {cause}" for cause, count in sorted(causes.items()))
+    told = "; ".join(
+        f"{period.machine_id or 'all machines'} from {format_timestamp(period.start_ms)}"
+        + (f" to {format_timestamp(period.end_ms)}" if period.end_ms is not None else " on")
+        + (f" ({period.what})" if period.cause is Cause.FAULT_LABEL else "")
+        for period in periods[:_MOST_PERIODS]
+    )
+    more = len(periods) - _MOST_PERIODS
+    return (
+        f" Left out ({counted}): {told}"
+        + (f" and {more} more" if more > 0 else "")
+        + f"; {rows:,} readings of them."
+    )
+
+
+def _told_apart(apart: Mapping[str, float]) -> str:
+    most = [name for name, ratio in apart.items() if ratio > 1.0][:_MOST_TOLD]
+    return f" What tells them apart most: {', '.join(most)}." if most else ""
+
+
+def _evaluated(evaluation: Evaluation) -> str:
+    if isinstance(evaluation, NotEvaluated):
+        return f"Not measured by injected faults: {evaluation.reason}."
+    kinds = ", ".join(
+        f"{result.kind.replace('_', ' ')} {result.recall:.0%}"
+        for result in evaluation.by_kind
+        if result.recall is not None
+    )
+    if evaluation.recall is None:
+        recall = "no part that could be told (none changed a value), "
+    else:
+        recall = f"{evaluation.recall:.0%} on average ({kinds}), "
+    return (
+        f"Of faults injected into the held-out end of the history it found {recall}at the price of "
+        f"{evaluation.false_alarms_per_machine_day:.3g} false alarms per machine-day "
+        f"({basis(evaluation)}). Measured on a detector that was fitted without that end."
+    )

@@ -1,0 +1,26 @@
+"""The gate's report as a page for people. It decides nothing."""
+
+from __future__ import annotations
+
+from services.trainer.gate import Check, GateReport
+
+
+def gate_page(report: GateReport) -> str:
+    """Write Markdown: the decision, then every check with its value, its limit and its verdict."""
+    lines = [
+        f"# Gate: {'passed' if report.passed else 'refused'}",
+        "",
+        f"{report.reason}.",
+        "",
+        "| check | value | limit | verdict | in words |",
+        "|---|---|---|---|---|",
+        *map(_line, report.checks),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(check: Check) -> str:
+    value = "undefined" if check.value is None else f"{check.value:.6g}"
+    verdict = "passed" if check.passed else "**refused**"
+    words = check.reason.replace("|", r"\|")
+    return f"| {check.name} | {value} | {check.must_be} {check.limit:g} | {verdict} | {words} |"

@@ -1,0 +1,41 @@
+"""How names and figures are worded, in tags and descriptions alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from faultline.detector.evaluation import InjectionReport
+from faultline.left_out import Cause, LeftOut
+
+_MOST_NAMES = 12
+
+
+def reasons(named: Mapping[str, str]) -> str:
+    """Names, each with its reason."""
+    return "; ".join(f"{name} ({why})" for name, why in named.items())
+
+
+def names(all_names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(all_names[:_MOST_NAMES])
+    more = len(all_names) - _MOST_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def basis(report: InjectionReport) -> str:
+    """What the rate of false alarms was counted on."""
+    return (
+        f"{'extrapolated from' if report.is_extrapolated else 'measured:'} "
+        f"{report.false_alarms} in {report.machine_days:.3g} machine-days"
+    )
+
+
+def left_out(periods: Sequence[LeftOut]) -> str:
+    """How many periods are left out for which cause, and their readings; empty without any."""
+    told = []
+    for cause in Cause:
+        own = [period for period in periods if period.cause is cause]
+        readings = sum(period.readings or 0 for period in own)
+        if own:
+            told.append(f"{cause.value}: {len(own)}" + (f" ({readings} readings)" * bool(readings)))
+    return ", ".join(told)

@@ -1,0 +1,18 @@
+"""The gate's report as people read it."""
+
+from __future__ import annotations
+
+from services.trainer.gate import BlockRate, GateLimits, judge
+from services.trainer.gate_page import gate_page
+
+
+def test_every_check_is_a_line_with_value_limit_and_verdict() -> None:
+    limits = GateLimits(
+        min_rows=200, min_silhouette=0.1, pass_single_cluster=True, max_alarm_rate=0.2
+    )
+    report = judge(rows=100, silhouette=None, blocks=[BlockRate(10, 0.01)], limits=limits)
+    page = gate_page(report)
+    assert page.startswith("# Gate: refused\n")
+    assert "| rows | 100 | at least 200 | **refused** |" in page
+    assert "| silhouette | undefined | at least 0.1 | passed |" in page
+    assert page.count("\n|") == 2 + len(report.checks)
