@@ -35,6 +35,9 @@ COMMANDS: tuple[LazyCommand, ...] = (
         "history", "faultline.cli.versions:history", "Show which version was live, when and why."
     ),
     LazyCommand(
+        "reproduce", "faultline.cli.reproduce:reproduce", "Fit a version again, and compare."
+    ),
+    LazyCommand(
         "migrate", "faultline.cli.admin:migrate", "Bring the database's tables up to date."
     ),
     LazyCommand("topics", "faultline.cli.admin:topics", "Create the topics that are missing."),
