@@ -45,6 +45,12 @@ class Adaptation:
         """Begin with a machine of d sensors that has not moved."""
         return cls(0, np.zeros(d))
 
+    def later(self, rows: int) -> Adaptation:
+        """Return it after so many more rows."""
+        return Adaptation(
+            self.rows + rows, self.offset, self.new_normal, self.proposed, self.tracked
+        )
+
 
 @dataclass(frozen=True)
 class AdaptationRule:
@@ -87,16 +93,14 @@ class AdaptationRule:
         """By which part of a row's deviation one step follows."""
         return min(1.0, self.step_rows / self.follow_rows) if self.follow_rows else 0.0
 
-    def steps(self, rows_before: int, count: int) -> NDArray[np.int64]:
+    def steps(self, rows_before: int, count: int) -> range:
         """Which of the next `count` rows are steps: their indices.
 
-        >>> AdaptationRule(step_rows=4, follow_rows=400, settle_ms=0).steps(6, 9)
-        array([1, 5])
+        >>> list(AdaptationRule(step_rows=4, follow_rows=400, settle_ms=0).steps(6, 9))
+        [1, 5]
         """
-        if not self.active:
-            return np.empty(0, dtype=np.int64)
         first = self.step_rows - rows_before % self.step_rows - 1
-        return np.arange(first, count, self.step_rows, dtype=np.int64)
+        return range(first, count if self.active else 0, self.step_rows)
 
 
 NO_ADAPTATION = AdaptationRule(step_rows=1, follow_rows=0, settle_ms=0)

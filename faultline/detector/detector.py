@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -17,26 +17,14 @@ from numpy.typing import NDArray
 
 from faultline.detector import storing
 from faultline.detector.adaptation import NO_ADAPTATION, Adaptation, AdaptationRule
-from faultline.detector.blame import ordinary_without, sick_sensors
-from faultline.detector.covariance import Metric
-from faultline.detector.explanation import by_sensor, contributions
-from faultline.detector.health import REACH_ROWS, Health, HealthLimits, check_health
+from faultline.detector.health import REACH_ROWS, HealthLimits
 from faultline.detector.parts import Parameter
-from faultline.detector.placing import Frame, Placed, place
-from faultline.detector.preparation import Preparation, Scaling
 from faultline.detector.scores import Contribution, RowState, Scores
+from faultline.detector.scoring import Scorer
 from faultline.detector.shape import segments_of
-from faultline.detector.smoothing import SCALED_LIMIT, widening
-from faultline.detector.tracking import Tracked, TrackingRule, track, unknown_levels
 from faultline.detector.window import Window
 
 __all__ = ["Contribution", "Detector", "RowState", "Scores", "Window"]
-
-KEPT_ROWS = REACH_ROWS
-"""A window keeps at least so many rows: what a sensor's health is judged by. A reloaded model whose
-window is longer than its predecessor's then goes on without warming up again, too."""
-
-_SCORED = np.int8(RowState.SCORED)  # compared several times as fast as the enum's member
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -140,7 +128,7 @@ class Detector:
                 f"window_rows and max_gap_ms must be at least 1; got {self.window_rows} and "
                 f"{self.max_gap_ms}"
             )
-        c = d * self._segments
+        c = d * self.segments
         expected = {
             "centre": (c,),
             "scale": (c,),
@@ -167,7 +155,7 @@ class Detector:
                 raise ValueError(f"{name} must be a positive number; got {number!r}")
         if self.limits is not None and len(self.limits.low) != d:
             raise ValueError(f"the limits are of {len(self.limits.low)} sensors; must be of {d}")
-        _ = self._own_metric  # made now, so that it says what is wrong with the covariance
+        _ = self._scorer  # made now, so that it says what is wrong with the covariance
 
     @property
     def distance(self) -> Literal["euclidean", "covariance"]:
@@ -179,11 +167,12 @@ class Detector:
         """Names of what is judged: the sensors, or in the shape view the stretches of each."""
         if not self.origin.size:
             return self.sensors
-        stretches = range(1, self._segments + 1)
-        return tuple(f"{name} {at}/{self._segments}" for name in self.sensors for at in stretches)
+        stretches = range(1, self.segments + 1)
+        return tuple(f"{name} {at}/{self.segments}" for name in self.sensors for at in stretches)
 
     @property
-    def _segments(self) -> int:
+    def segments(self) -> int:
+        """Into how many stretches a sensor's window is cut in the shape view; 1 otherwise."""
         return segments_of(self.window_rows) if self.origin.size else 1
 
     @property
@@ -236,54 +225,10 @@ class Detector:
                 "the window has other columns than the detector; use window.aligned(sensors)"
             )
         window.check_next(timestamps_ms, values)
-        prepared = self._preparation.prepare(window, timestamps_ms, values)
-        means, counts, state = prepared.means, prepared.counts, prepared.state
-        is_scored = state == _SCORED
-        partial = not prepared.is_complete and (counts[is_scored] < self.window_rows).any()
-        widened = self._widening(counts) if partial else None
-        frame = self._frame(machine_id)
-        if adaptation is None:
-            adaptation = Adaptation.start(len(self.centre))
-        tracked = self._tracked(adaptation, means, state)
-        places = means
-        if tracked is not None:
-            places = means - tracked.levels[tracked.level_of]
-            # A level that is not known yet makes its sensor missing.
-            too_few = is_scored & (2 * np.isnan(places).sum(axis=1) > places.shape[1])
-            state[too_few] = RowState.INSUFFICIENT
-            is_scored = is_scored & ~too_few
-        placed = place(
-            frame,
-            self.rule,
-            adaptation if tracked is None else replace(adaptation, tracked=tracked.after),
-            timestamps_ms=timestamps_ms,
-            means=places,
-            widened=widened,
-            judged=is_scored,
-        )
-        score = placed.distance / self.boundary
-        health = self._health(window, values)
-        scores = Scores(
-            state=state,
-            score=score,
-            cluster=placed.cluster,
-            known=score <= self.unknown_score,
-            settled=placed.settled,
-            sensor_fault=self._sensor_fault(
-                window, health, frame, placed, means=places, widened=widened
-            ),
-            health=health,
-            means=means,
-            counts=counts,
-            shifts=placed.shifts,
-            shift_of=placed.shift_of,
-            tracked=tracked,
-            known_machine=machine_id in self._row_of_machine,
-            adaptation=placed.adaptation,
-        )
-        return scores, window.followed_by(
-            timestamps_ms, values, max(KEPT_ROWS, self.rows_needed + 1)
-        )
+        n = len(values)
+        window = window.followed_by(timestamps_ms, values, self.rows_needed + n)
+        scores = self._scorer.score(window, n, machine_id, adaptation)
+        return scores, window.last(self.rows_needed + 1)
 
     def explain(self, scores: Scores, row: int) -> tuple[Contribution, ...]:
         """Say which sensors made a row's score.
@@ -327,17 +272,7 @@ class Detector:
                 f"row {rows[at]} is {RowState(int(state[at])).name}: only a scored row can be "
                 "explained"
             )
-        parts = contributions(
-            np.repeat(self.sensors, self._segments).tolist(),
-            metric=self._own_metric if scores.known_machine else self._new_metric,
-            centre=self.centre,
-            scale=self.scale,
-            means=scores.means[rows],
-            references=self._references(scores, rows),
-            widened=self._widening(scores.counts[rows]),
-            limit=None if self.origin.size else limit,
-        )
-        return [by_sensor(row)[:limit] for row in parts] if self.origin.size else parts
+        return self._scorer.explain(scores, rows, limit)
 
     def to_arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the arrays of the detector, for an npz file. Nothing in them is an object."""
@@ -361,95 +296,5 @@ class Detector:
         return cls(**storing.fields_of(parameters, arrays))
 
     @cached_property
-    def _own_metric(self) -> Metric:
-        return Metric(self.covariance if self.covariance.size else None)
-
-    @cached_property
-    def _new_metric(self) -> Metric:
-        """For a machine without a baseline, which may differ from the type as others do."""
-        return self._own_metric.widened_by(self.between) if self.between.size else self._own_metric
-
-    @cached_property
-    def _row_of_machine(self) -> dict[str | None, int]:
-        return {name: row for row, name in enumerate(self.machines)}
-
-    @cached_property
-    def _preparation(self) -> Preparation:
-        c, d = len(self.centre), len(self.sensors)
-        low, high = np.full(c, -SCALED_LIMIT), np.full(c, SCALED_LIMIT)
-        if self.limits is not None and not self.origin.size:
-            # Each sensor's range, so that one absurd value does not make a whole window.
-            low = np.maximum(low, (self.limits.low - self.centre) / self.scale)
-            high = np.minimum(high, (self.limits.high - self.centre) / self.scale)
-        scaling = Scaling(self.centre, self.scale, low, high)
-        forms = None
-        if self.origin.size:
-            limit = np.full(d, SCALED_LIMIT)
-            forms = Scaling(self.origin, self.spread, -limit, limit)
-        change = self.change
-        if change.size:
-            # Of a sensor whose spread is 0 no deviation is wider for what is missing.
-            change = np.divide(change, self.spread, out=np.zeros(d), where=self.spread > 0)
-        return Preparation(self.window_rows, self.max_gap_ms, scaling, change, forms)
-
-    def _references(self, scores: Scores, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Where the clusters of some rows were when they were scored, in scales; shape (m, d)."""
-        places = self.clusters[scores.cluster[rows]] + scores.shifts[scores.shift_of[rows]]
-        if scores.tracked is None:
-            return places
-        return places + scores.tracked.levels[scores.tracked.level_of[rows]]
-
-    def _frame(self, machine_id: str | None) -> Frame:
-        row = self._row_of_machine.get(machine_id)
-        longest_ms = self.rule.step_rows * self.max_gap_ms
-        if row is None:
-            nowhere = np.zeros(len(self.centre))
-            return Frame(self._new_metric, self.clusters, nowhere, self.boundary, longest_ms)
-        return Frame(
-            self._own_metric, self.clusters, self.baselines[row], self.boundary, longest_ms
-        )
-
-    def _tracked(
-        self, adaptation: Adaptation, means: NDArray[np.float64], state: NDArray[np.int8]
-    ) -> Tracked | None:
-        if not self.speed.size:
-            return None
-        return track(
-            TrackingRule(self.window_rows, self.speed),
-            unknown_levels(self.speed) if adaptation.tracked is None else adaptation.tracked,
-            rows_before=adaptation.rows,
-            means=means,
-            judged=state == RowState.SCORED,
-            begins_anew=state == RowState.WARMING_UP,
-        )
-
-    def _health(self, window: Window, values: NDArray[np.float64]) -> Health:
-        if self.limits is not None:
-            return check_health(self.limits, window.values, values)
-        well = np.zeros(values.shape, dtype=np.bool_)
-        return Health(~np.isfinite(values), well, well, well)
-
-    def _sensor_fault(
-        self,
-        window: Window,
-        health: Health,
-        frame: Frame,
-        placed: Placed,
-        *,
-        means: NDArray[np.float64],
-        widened: NDArray[np.float64] | None,
-    ) -> NDArray[np.bool_]:
-        """Which rows are beyond the boundary only because of sensors that are sick."""
-        blamed = np.zeros(len(means), dtype=np.bool_)
-        beyond = np.flatnonzero(placed.distance > frame.boundary)
-        if len(beyond) and self.limits is not None:
-            sick = sick_sensors(health, self.limits, window.values, self.window_rows)[beyond]
-            sick = np.repeat(sick, self._segments, axis=1)
-            blamed[ordinary_without(frame, placed, beyond, sick, means=means, widened=widened)] = (
-                True
-            )
-        return blamed
-
-    def _widening(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        spread = 1.0 if self.origin.size else self.spread
-        return widening(counts, self.window_rows, spread / self.scale)
+    def _scorer(self) -> Scorer:
+        return Scorer(self)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,6 +78,9 @@ def nearest_complete(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """As `nearest_cluster`, to the last bit, for rows (n, d) of which nothing is missing."""
     n, d = rows.shape
+    if len(clusters) == 1:
+        deviation = rows - clusters
+        return np.sqrt(np.vecdot(deviation, deviation)), np.zeros(n, dtype=np.int64)
     if n <= _FEW_ROWS:
         least, cluster = _measured(rows, clusters)
         return np.sqrt(least), cluster
@@ -110,7 +115,8 @@ def has_missing(rows: NDArray[np.float64]) -> bool:
     >>> has_missing(np.array([[1.0, np.nan]]))
     True
     """
-    return bool(rows.size) and bool(np.isnan(np.minimum.reduce(rows, axis=None)))
+    # NaN counts as the least; NumPy finds where it is sooner than what it is.
+    return bool(rows.size) and math.isnan(rows.item(rows.argmin()))
 
 
 def _measured(
@@ -124,5 +130,4 @@ def _least(
     squares: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The least of each row (n, k), and which it is."""
-    nearest = squares.argmin(axis=1)
-    return squares[np.arange(len(nearest)), nearest], nearest
+    return np.minimum.reduce(squares, axis=1), squares.argmin(axis=1)

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from faultline.detector.history import MachineHistory
 from faultline.detector.runs import (
     has_stretch,
-    have_changed,
+    have_held,
     lasts,
     longest_stretch,
-    pairs_held,
     repeats,
 )
 
@@ -240,22 +239,19 @@ def _stuck(
 
 def _held(carried: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.int64] | None:
     """Which columns have `LEAST_ROWS` rows up to a new one that are all equal or missing."""
-    if len(carried) + len(values) < LEAST_ROWS or not len(values):
+    n, d = values.shape
+    if len(carried) + n < LEAST_ROWS or not n:
         return None
     # Of so many pairs of neighbours, one ends at the first new row or at a multiple beyond it.
     step = LEAST_ROWS - 1
-    changed = np.ones(values.shape[1], dtype=np.bool_)
-    if len(carried):
-        changed = have_changed(carried[-1], values[0])
-    if len(values) > step:
-        changed = changed & have_changed(values[step - 1 : -1 : step], values[step::step]).all(
-            axis=0
-        )
-    if np.count_nonzero(changed) == len(changed):
+    held = have_held(carried[-1], values[0]) if len(carried) else np.zeros(d, dtype=np.bool_)
+    if n > step:
+        held |= have_held(values[step - 1 : -1 : step], values[step::step]).any(axis=0)
+    if not np.count_nonzero(held):
         return None
-    columns = np.flatnonzero(~changed)
+    columns = np.flatnonzero(held)
     rows = np.concatenate((carried[-step:, columns], values[:, columns]))
-    return columns[has_stretch(pairs_held(rows), step)]
+    return columns[has_stretch(have_held(rows[:-1], rows[1:]), step)]
 
 
 def _silent(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -45,9 +46,13 @@ class Frame:
     boundary: float
     longest_step_ms: int
 
+    @cached_property
+    def origin(self) -> NDArray[np.float64]:
+        """A single cluster from which a deviation is measured; shape (1, d)."""
+        return np.zeros((1, len(self.baseline)))
 
-@dataclass(frozen=True, eq=False)
-class Placed:
+
+class Placed(NamedTuple):
     """Where n rows are.
 
     Attributes
@@ -101,7 +106,7 @@ def place(
     n = len(means)
     stretches: list[_Stretch] = []
     start = 0
-    for at in rule.steps(adaptation.rows, n).tolist():
+    for at in rule.steps(adaptation.rows, n):
         stretches.append(_Stretch(start, at + 1, adaptation))
         start = at + 1
         if judged[at]:
@@ -114,10 +119,10 @@ def place(
                 None if widened is None else widened[row],
             )
             adaptation = _adapted(frame, rule, adaptation, step)
-    if start < n:
+    if start < n or not stretches:
         stretches.append(_Stretch(start, n, adaptation))
     found = _found(frame, stretches, means, widened, judged)
-    return Placed(*found, replace(adaptation, rows=adaptation.rows + n))
+    return Placed(*found, adaptation.later(n))
 
 
 class _Stretch(NamedTuple):
@@ -158,18 +163,25 @@ def _found(
     judged: NDArray[np.bool_],
 ) -> _Found:
     """Find the nearest cluster as it has drifted, or the state of the new normal that is nearer."""
-    n, d = means.shape
-    shifts, shift_of = np.empty((len(stretches), d)), np.empty(n, dtype=np.int64)
-    places = np.empty((n, d))
-    for index, (start, stop, known) in enumerate(stretches):
-        shifts[index] = frame.baseline + known.offset
-        shift_of[start:stop] = index
-        np.subtract(means[start:stop], shifts[index], out=places[start:stop])
-    if judged.all() and n:
+    n = len(means)
+    if len(stretches) == 1:
+        shifts, shift_of = (
+            (frame.baseline + stretches[0].known.offset)[np.newaxis],
+            np.zeros(n, dtype=np.int64),
+        )
+        places = means - shifts
+    else:
+        shifts = frame.baseline + np.array([known.offset for _, _, known in stretches])
+        shift_of = np.repeat(
+            np.arange(len(stretches)), [stop - start for start, stop, _ in stretches]
+        )
+        places = means - shifts.take(shift_of, axis=0)
+    count = np.count_nonzero(judged)
+    if n and count == n:
         distance, cluster = frame.metric.nearest(places, widened, frame.clusters)
     else:
         distance, cluster = np.full(n, np.nan), np.full(n, -1, dtype=np.int64)
-        if judged.any():
+        if count:
             distance[judged], cluster[judged] = frame.metric.nearest(
                 places[judged], None if widened is None else widened[judged], frame.clusters
             )
@@ -222,10 +234,9 @@ def _nearest_state(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """How far n places are from the nearest state of the new normal, and which cluster's it is."""
     homes = new_normal.clusters
-    origin = np.zeros((1, places.shape[1]))
     distances = np.array(
         [
-            frame.metric.nearest(places - new_normal.places[home], widened, origin)[0]
+            frame.metric.nearest(places - new_normal.places[home], widened, frame.origin)[0]
             for home in homes
         ]
     )
@@ -242,11 +253,11 @@ def _step(
     """Place one row that is a step: its mean, and what it was widened by, of the shape (1, d)."""
     moved = mean - (frame.baseline + known.offset)
     distance, nearest = frame.metric.nearest(moved, widened, frame.clusters)
-    cluster, is_beyond, is_settled = int(nearest[0]), bool(distance[0] > frame.boundary), False
+    cluster, is_beyond, is_settled = nearest.item(), distance.item() > frame.boundary, False
     place = mean - frame.baseline
     if is_beyond and known.new_normal is not None:
         to_state, _ = _nearest_state(frame, known.new_normal, place, widened)
-        is_settled = bool(to_state[0] <= frame.boundary)
+        is_settled = to_state.item() <= frame.boundary
     deviation = moved[0] - frame.clusters[cluster]
     if has_missing(mean):
         deviation = np.nan_to_num(deviation)
@@ -265,7 +276,7 @@ def _adapted(frame: Frame, rule: AdaptationRule, adaptation: Adaptation, step: _
         new_normal = new_normal.after_ordinary(step.cluster)
     if proposed is not None:
         proposed = proposed.after_ordinary(step.cluster, step.at_ms)
-    return replace(adaptation, offset=offset, new_normal=new_normal, proposed=proposed)
+    return Adaptation(adaptation.rows, offset, new_normal, proposed, adaptation.tracked)
 
 
 def _proposing(frame: Frame, adaptation: Adaptation, step: _Step, settle_ms: int) -> Adaptation:
@@ -291,15 +302,13 @@ def _nearest_proposed(frame: Frame, proposed: Proposal, place: NDArray[np.float6
     comparable = np.flatnonzero(~np.isnan(steps).all(axis=1))
     if not len(comparable):
         return None
-    origin = np.zeros((1, len(place)))
-    distance = frame.metric.nearest(steps[comparable], None, origin)[0]
+    distance = frame.metric.nearest(steps[comparable], None, frame.origin)[0]
     nearest = int(distance.argmin())
     return int(comparable[nearest]) if distance[nearest] <= frame.boundary else None
 
 
 def _within(frame: Frame, offset: NDArray[np.float64]) -> NDArray[np.float64]:
     """Draw an offset in to the part of the boundary that drift may be followed to."""
-    origin = np.zeros((1, len(offset)))
-    distance = float(frame.metric.nearest(offset[np.newaxis], None, origin)[0][0])
+    length = frame.metric.nearest(offset[np.newaxis], None, frame.origin)[0].item()
     limit = FOLLOWED_SHARE * frame.boundary
-    return offset if distance <= limit else offset * (limit / distance)
+    return offset if length <= limit else offset * (limit / length)

@@ -6,17 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def have_changed(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether a value differs from the one before it, neither being missing; same shapes."""
+def have_held(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether a value equals the one before it, or one of the two is missing; same shapes."""
     changed: NDArray[np.bool_] = before != after
     changed &= np.isfinite(before)
     changed &= np.isfinite(after)
-    return changed
-
-
-def pairs_held(rows: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether each row but the first equals the one before, or one of the two is missing."""
-    return ~have_changed(rows[:-1], rows[1:])
+    return np.logical_not(changed, out=changed)
 
 
 def has_stretch(flags: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:

@@ -118,13 +118,17 @@ class Window:
     ) -> Window:
         """Return the window after some more rows, of which it keeps the last `keep_rows`."""
         if len(timestamps_ms) >= keep_rows:
-            # Copies: a slice would keep the caller's whole batch in memory.
-            return Window(
-                self.sensors, timestamps_ms[-keep_rows:].copy(), values[-keep_rows:].copy()
-            )
+            return Window(self.sensors, timestamps_ms, values).last(keep_rows)
         old = max(0, len(self) - (keep_rows - len(timestamps_ms)))
         return Window(
             self.sensors,
             np.concatenate((self.timestamps_ms[old:], timestamps_ms)),
             np.concatenate((self.values[old:], values)),
         )
+
+    def last(self, rows: int) -> Window:
+        """Return the last so many rows, or all there are."""
+        if len(self) <= rows:
+            return self
+        # Copies: a slice would keep all rows in memory.
+        return Window(self.sensors, self.timestamps_ms[-rows:].copy(), self.values[-rows:].copy())

@@ -291,7 +291,7 @@ def test_steps_are_counted_over_the_calls() -> None:
     rule = AdaptationRule(step_rows=4, follow_rows=400, settle_ms=0)
 
     for cut in range(12):
-        parts = rule.steps(0, cut).tolist() + (rule.steps(cut, 12 - cut) + cut).tolist()
+        parts = [*rule.steps(0, cut), *(cut + at for at in rule.steps(cut, 12 - cut))]
         assert parts == [3, 7, 11]
 
 

@@ -157,3 +157,27 @@ def test_a_range_that_cuts_off_does_so_in_complete_rows() -> None:
     values = np.random.default_rng(7).normal(size=(200, D))
     drawn_in = np.minimum(values, 0.5)
     assert bits(scored(narrow, values, []))[6] == bits(scored(narrow, drawn_in, []))[6]
+
+
+@pytest.mark.parametrize("rows", [1, 24, 25, 3_000])
+def test_the_distance_to_one_cluster_has_the_bits_of_that_among_several(rows: int) -> None:
+    rng = np.random.default_rng(8)
+    cluster, places = rng.normal(size=(1, D)), rng.normal(size=(rows, D))
+    distance, which = nearest_complete(places, cluster)
+    among, _ = nearest_complete(places, np.concatenate((cluster, cluster + 100.0)))
+    assert distance.tobytes() == among.tobytes()
+    assert not which.any()
+
+
+@pytest.mark.parametrize("place", [0, 300, 899])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e3, 1e3, 1e308])
+def test_a_value_that_is_missing_or_out_of_range_is_seen_among_sound_ones(
+    place: int, value: float
+) -> None:
+    values = np.random.default_rng(9).normal(size=(900, D))
+    values[place, 2] = value
+    health = scored(a_detector("euclidean", FOLLOWING), values, [10, 11])
+    missing = np.concatenate([part.health.missing for part in health])
+    beyond = np.concatenate([part.health.out_of_range for part in health])
+    assert np.argwhere(missing | beyond).tolist() == [[place, 2]]
+    assert missing.any() == (not np.isfinite(value))

@@ -42,3 +42,17 @@ def test_a_window_does_not_hold_on_to_the_callers_batch() -> None:
 def test_values_that_do_not_fit_the_columns_are_refused() -> None:
     with pytest.raises(ValueError, match=r"ask for \(1, 2\)"):
         Window(("a", "b"), np.array([1]), np.array([[1.0]]))
+
+
+def test_the_last_rows_of_a_window_do_not_hold_on_to_the_others() -> None:
+    last = window().last(2)
+
+    assert last.timestamps_ms.tolist() == [2, 3]
+    assert_array_equal(last.values, [[2.0, 20.0], [3.0, 30.0]])
+    assert last.values.base is None
+
+
+def test_a_window_that_is_short_enough_is_its_own_last_rows() -> None:
+    own = window()
+
+    assert own.last(3) is own
