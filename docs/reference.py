@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from faultline import events, labels, readings, settings, topics, verdicts
 from faultline.alarms import AlarmEvent
+from faultline.comparisons import Comparison
 from services.ingest import settings as ingest_settings
 from services.predictor import settings as predictor_settings
 from services.trainer import settings as trainer_settings
@@ -86,9 +87,16 @@ _PAYLOADS: dict[str, Any] = {
         "counters and the offset they stand at."
     },
     topics.MODEL_EVENTS.name: {"$ref": "#/components/schemas/ModelEvent"},
+    topics.MODEL_COMPARISONS.name: {"$ref": "#/components/schemas/Comparison"},
     topics.DRIFT_EVENTS.name: {"description": "Reserved: no service writes it yet."},
 }
-_STRUCTS = (verdicts.VerdictBatch, AlarmEvent, labels.FaultLabel, events.ModelEvent)
+_STRUCTS = (
+    verdicts.VerdictBatch,
+    AlarmEvent,
+    labels.FaultLabel,
+    events.ModelEvent,
+    Comparison,
+)
 
 _SETTINGS: tuple[tuple[str, tuple[type[BaseModel], ...]], ...] = (
     (

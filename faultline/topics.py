@@ -134,6 +134,14 @@ DRIFT_EVENTS = Topic(
     90 * _DAY_MS,
 )
 
+MODEL_COMPARISONS = Topic(
+    "model.comparisons",
+    "model name",
+    "How a challenger does beside the champion: counts of one process, which only grow.",
+    1,
+    7 * _DAY_MS,
+)
+
 ALL = (
     READINGS,
     READINGS_DLQ,
@@ -143,4 +151,5 @@ ALL = (
     PREDICTOR_STATE,
     MODEL_EVENTS,
     DRIFT_EVENTS,
+    MODEL_COMPARISONS,
 )

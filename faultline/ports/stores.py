@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultline.alarms import Alarm, AlarmEvent, AlarmState
+from faultline.comparisons import Comparison
 from faultline.errors import UntrainableHistory
 from faultline.labels import FaultLabel
 from faultline.ports.broker import Partition
@@ -34,6 +35,7 @@ class RecordBatch:
     verdicts: Sequence[VerdictBatch] = ()
     alarm_events: Sequence[AlarmEvent] = ()
     labels: Sequence[FaultLabel] = ()
+    comparisons: Sequence[Comparison] = ()
 
 
 class Recorded(NamedTuple):

@@ -91,7 +91,7 @@ def as_the_first_release_left_it(connection: Connection) -> None:
             "ALTER TABLE promotions DROP COLUMN kind, DROP COLUMN forced, DROP COLUMN gate, "
             "DROP COLUMN gate_reason, DROP COLUMN state, DROP COLUMN announced, "
             "ALTER COLUMN to_version SET NOT NULL; "
-            "ALTER TABLE training_jobs DROP COLUMN committed; "
+            "ALTER TABLE training_jobs DROP COLUMN committed; DROP TABLE comparisons; "
             "UPDATE alembic_version SET version_num = '0001'"
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from faultline.adapters.clock import SystemClock
+from faultline.adapters.memory.comparisons import MemoryComparisonStore
 from faultline.adapters.memory.fleet_store import MemoryFleetStore
 from faultline.adapters.memory.job_queue import MemoryJobQueue
 from faultline.adapters.memory.promotion_log import MemoryPromotionLog
@@ -31,6 +32,10 @@ class MemoryDatabase:
     def fleet_store(self) -> MemoryFleetStore:
         """The reading side."""
         return MemoryFleetStore(self._tables)
+
+    def comparison_store(self) -> MemoryComparisonStore:
+        """Comparisons of challengers with champions."""
+        return MemoryComparisonStore(self._tables)
 
     def job_queue(self) -> MemoryJobQueue:
         """Training jobs."""

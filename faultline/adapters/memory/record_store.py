@@ -47,6 +47,7 @@ class MemoryRecordStore:
             for verdicts in batch.verdicts:
                 self._keep_verdicts(verdicts)
             self._keep_alarms(batch)
+            self._keep_comparisons(batch)
             for partition, offsets in batch.offsets.items():
                 self._tables.offsets[group, partition] = offsets.next
         duplicates = len(batch.readings) - len(new) - len(conflicts)
@@ -86,6 +87,13 @@ class MemoryRecordStore:
                     verdict=verdict,
                 ),
             )
+
+    def _keep_comparisons(self, batch: RecordBatch) -> None:
+        for one in batch.comparisons:
+            key = (*one.pair, one.counter_id)
+            known = self._tables.comparisons.get(key)
+            if known is None or known.readings < one.readings:
+                self._tables.comparisons[key] = one
 
     def _keep_alarms(self, batch: RecordBatch) -> None:
         alarms, labels = self._tables.alarms, self._tables.labels

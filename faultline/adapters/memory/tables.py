@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from faultline.adapters.episodes import LabelIdentity
 from faultline.alarms import Alarm, AlarmState
+from faultline.comparisons import Comparison
 from faultline.labels import FaultLabel
 from faultline.ports.broker import Partition
 from faultline.ports.jobs import TrainingJob
@@ -36,6 +37,8 @@ class Tables:
         By machine and timestamp.
     offsets
         By consumer group and partition.
+    comparisons
+        By pair and counter.
     turns
         Models whose Production somebody is changing.
     """
@@ -48,6 +51,7 @@ class Tables:
     offsets: dict[tuple[str, Partition], int] = field(default_factory=dict)
     jobs: dict[str, JobRow] = field(default_factory=dict)
     promotions: dict[str, Promotion] = field(default_factory=dict)
+    comparisons: dict[tuple[str, ...], Comparison] = field(default_factory=dict)
     turns: set[str] = field(default_factory=set)
 
     def open_alarms(self, machine_id: str) -> Iterable[Alarm]:

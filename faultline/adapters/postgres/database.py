@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from faultline.adapters.postgres.address import parsed
+from faultline.adapters.postgres.comparison_store import PostgresComparisonStore
 from faultline.adapters.postgres.fleet_store import PostgresFleetStore
 from faultline.adapters.postgres.job_queue import PostgresJobQueue
 from faultline.adapters.postgres.outages import outages_as_unavailable
@@ -63,6 +64,10 @@ class PostgresDatabase:
     def fleet_store(self) -> PostgresFleetStore:
         """The reading side."""
         return PostgresFleetStore(self)
+
+    def comparison_store(self) -> PostgresComparisonStore:
+        """Comparisons of challengers with champions."""
+        return PostgresComparisonStore(self)
 
     def job_queue(self) -> PostgresJobQueue:
         """Training jobs."""

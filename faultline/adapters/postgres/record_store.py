@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, exc, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from faultline.adapters.postgres.alarm_rows import write_alarm_events, write_labels
+from faultline.adapters.postgres.comparison_store import write_comparisons
 from faultline.adapters.postgres.partitions import Partitions
 from faultline.adapters.postgres.reading_rows import ReadingsWritten, write_readings
 from faultline.adapters.postgres.schema import stream_offsets
@@ -84,6 +85,8 @@ class PostgresRecordStore:
                 write_alarm_events(connection, batch.alarm_events)
             if batch.labels:
                 write_labels(connection, batch.labels)
+            if batch.comparisons:
+                write_comparisons(connection, batch.comparisons)
             if written.conflicts:
                 on_conflicts(written.conflicts)
             _advance_offsets(connection, group, batch.offsets)

@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from faultline.adapters.postgres.columns import Document, EpochMs
 from faultline.alarms import Alarm
+from faultline.comparisons import Side
 from faultline.ports.jobs import TrainingRequest
 from faultline.verdicts import SensorContribution
 
@@ -177,6 +178,22 @@ promotions = Table(
         postgresql_where=text("state = 'begun'"),
     ),
     Index("ix_promotions_unannounced", "position", postgresql_where=text("NOT announced")),
+)
+
+# Counts only grow: of a counter the row with the most readings stays.
+comparisons = Table(
+    "comparisons",
+    METADATA,
+    Column("model_name", Text, primary_key=True),
+    Column("champion_version", Text, primary_key=True),
+    Column("challenger_version", Text, primary_key=True),
+    Column("counter_id", Text, primary_key=True),
+    Column("since", EpochMs, nullable=False),
+    Column("until", EpochMs, nullable=False),
+    Column("readings", BigInteger, nullable=False),
+    Column("agreed", BigInteger, nullable=False),
+    Column("champion", Document(Side), nullable=False),
+    Column("challenger", Document(Side), nullable=False),
 )
 
 stream_offsets = Table(

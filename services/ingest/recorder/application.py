@@ -69,5 +69,6 @@ class Recorder:
         metrics.facts.labels("verdict").inc(sum(len(each.verdicts) for each in content.verdicts))
         metrics.facts.labels("alarm").inc(len(content.alarm_events))
         metrics.facts.labels("label").inc(len(content.labels))
+        metrics.facts.labels("comparison").inc(len(content.comparisons))
         for field, count in batch.refused.items():
             metrics.refused.labels(field).inc(count)

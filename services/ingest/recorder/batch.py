@@ -13,6 +13,7 @@ from typing import NamedTuple
 from faultline import readings as codec
 from faultline import topics
 from faultline.alarms import AlarmEvent
+from faultline.comparisons import Comparison
 from faultline.errors import InvalidReading
 from faultline.labels import FaultLabel
 from faultline.ports.broker import Message, Partition
@@ -55,6 +56,7 @@ class Batch:
         self._verdicts: list[VerdictBatch] = []
         self._alarm_events: list[AlarmEvent] = []
         self._labels: list[FaultLabel] = []
+        self._comparisons: list[Comparison] = []
         self._conflicts: dict[int, DeadLetter] = {}
 
     def __bool__(self) -> bool:
@@ -64,7 +66,12 @@ class Batch:
     def content(self) -> RecordBatch:
         """What is to be stored."""
         return RecordBatch(
-            self._offsets, self._readings, self._verdicts, self._alarm_events, self._labels
+            self._offsets,
+            self._readings,
+            self._verdicts,
+            self._alarm_events,
+            self._labels,
+            self._comparisons,
         )
 
     def add(self, message: Message) -> None:
@@ -143,6 +150,8 @@ class Batch:
                 self._alarm_events.append(fact)
             case FaultLabel():
                 self._labels.append(fact)
+            case Comparison():
+                self._comparisons.append(fact)
 
 
 def _place(kept: int, refused: Sequence[int]) -> int:

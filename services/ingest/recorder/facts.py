@@ -1,4 +1,4 @@
-"""What the other topics say: verdicts, alarm events, labels. Checks what the store relies on.
+"""What the other topics say: verdicts, alarms, labels, comparisons. Checks what the store needs.
 
 Faultline alone writes them, so a refusal here is a defect; but it must not stop the stream.
 """
@@ -10,24 +10,27 @@ from typing import TypeAlias
 
 import msgspec
 
-from faultline import alarms, labels, topics, verdicts
+from faultline import alarms, comparisons, labels, topics, verdicts
 from faultline.alarms import AlarmEvent
+from faultline.comparisons import BINS, Comparison
 from faultline.errors import InvalidReading
 from faultline.labels import FaultLabel
 from faultline.readings import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS, check_machine_id
 from faultline.verdicts import VerdictBatch
 
-Fact: TypeAlias = VerdictBatch | AlarmEvent | FaultLabel
+Fact: TypeAlias = VerdictBatch | AlarmEvent | FaultLabel | Comparison
 
 _DECODERS: Mapping[str, Callable[[bytes], Fact]] = {
     topics.VERDICTS.name: verdicts.decode,
     topics.ALARMS.name: alarms.decode,
     topics.LABELS.name: labels.decode,
+    topics.MODEL_COMPARISONS.name: comparisons.decode,
 }
 NAMES: Mapping[str, str] = {
     topics.VERDICTS.name: "verdict",
     topics.ALARMS.name: "alarm",
     topics.LABELS.name: "label",
+    topics.MODEL_COMPARISONS.name: "comparison",
 }
 
 
@@ -38,7 +41,7 @@ _MAX_BIGINT = 2**63 - 1
 
 
 class InvalidFact(InvalidReading):
-    """A message of `sensor.verdicts`, `sensor.alarms` or `sensor.labels` that is none."""
+    """A message of the topics with facts that is none of its topic."""
 
 
 def decode_fact(topic: str, value: bytes) -> Fact:
@@ -75,7 +78,22 @@ def decode_fact(topic: str, value: bytes) -> Fact:
         case FaultLabel():
             _check_name("kind", fact.kind)
             _check(fact.machine_id, fact.start_ms, fact.end_ms)
+        case Comparison():
+            _check_comparison(fact)
     return fact
+
+
+def _check_comparison(fact: Comparison) -> None:
+    for name in (*fact.pair, fact.counter_id):
+        _check_name("name", name)
+    for side in (fact.champion, fact.challenger):
+        if len(side.scores) != BINS:
+            raise InvalidFact(f"scores: {len(side.scores)} bins given, must be {BINS}")
+        for count in (side.failures, side.alarms, *side.scores):
+            _check_count("count", count, _MAX_BIGINT)
+    _check_count("readings", fact.readings, _MAX_BIGINT)
+    _check_count("agreed", fact.agreed, fact.readings)
+    _check_times(fact.since_ms, fact.until_ms)
 
 
 def _check_name(field: str, text: str) -> None:
@@ -93,6 +111,10 @@ def _check(machine_id: str, *times_ms: int | None) -> None:
         check_machine_id(machine_id)
     except InvalidReading as error:
         raise InvalidFact(str(error)) from error
+    _check_times(*times_ms)
+
+
+def _check_times(*times_ms: int | None) -> None:
     given = [time_ms for time_ms in times_ms if time_ms is not None]
     if given and not MIN_TIMESTAMP_MS <= min(given) <= max(given) <= MAX_TIMESTAMP_MS:
         raise InvalidFact("message has a time outside the years 1970 to 2100")

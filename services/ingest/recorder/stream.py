@@ -19,7 +19,13 @@ from services.ingest.recorder.application import GROUP, Recorder
 from services.ingest.recorder.batch import Batch
 from services.ingest.recorder.metrics import RecorderMetrics
 
-TOPICS = (topics.READINGS, topics.VERDICTS, topics.ALARMS, topics.LABELS)
+TOPICS = (
+    topics.READINGS,
+    topics.VERDICTS,
+    topics.ALARMS,
+    topics.LABELS,
+    topics.MODEL_COMPARISONS,
+)
 
 _IDLE_S = 0.5
 _POLL_MESSAGES = 500

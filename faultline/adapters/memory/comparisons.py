@@ -1,0 +1,29 @@
+"""Comparisons of challengers with champions, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from faultline.adapters.memory.tables import Tables
+from faultline.comparisons import Comparison, totals
+
+
+class MemoryComparisonStore:
+    """`ComparisonStore` in memory."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def comparisons(self, model_name: str | None = None) -> Sequence[Comparison]:
+        """All pairs, each summed over all replicas; see the port."""
+        with self._tables.lock:
+            counters = list(self._tables.comparisons.values())
+        return totals(one for one in counters if model_name in (None, one.model_name))
+
+    def comparison(
+        self, model_name: str, champion_version: str, challenger_version: str
+    ) -> Comparison | None:
+        """One pair; see the port."""
+        pair = (model_name, champion_version, challenger_version)
+        found = (one for one in self.comparisons(model_name) if one.pair == pair)
+        return next(found, None)
