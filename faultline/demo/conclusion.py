@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from faultline.demo.host_fault import HostFault
-from faultline.demo.matching import match
 from faultline.demo.observation import (
     ALL_ROWS,
     Way,
@@ -22,6 +21,7 @@ from faultline.demo.observation import (
 from faultline.demo.report import Observed, ReloadReport, ThroughputReport
 from faultline.demo.scenario import Scenario
 from faultline.events import model_name
+from faultline.matching import match
 from faultline.ports.registry import ModelRegistry
 from faultline.ports.stores import FleetStore
 from faultline.sources.host import HOST_TYPE

@@ -14,7 +14,6 @@ import numpy as np
 from faultline.alarms import Alarm
 from faultline.bundle import read_bundle
 from faultline.demo.host_fault import HostFault
-from faultline.demo.matching import FaultOutcome, KnownFault, Matching, match
 from faultline.demo.recompute import recompute
 from faultline.demo.report import (
     NO_VERSION,
@@ -26,6 +25,7 @@ from faultline.demo.report import (
     VersionReport,
 )
 from faultline.judge import Model
+from faultline.matching import FaultOutcome, KnownFault, Matching, match
 from faultline.ports.registry import ModelRegistry
 from faultline.ports.stores import FleetStore, MachineRows, StoredVerdict
 from faultline.readings import format_timestamp

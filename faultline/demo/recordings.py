@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from faultline.demo.matching import KnownFault
 from faultline.demo.scenario import Scenario, every_other, excluded_periods
 from faultline.errors import FaultlineError
+from faultline.matching import KnownFault
 from faultline.readings import Reading
 from faultline.sources.csv import CsvFile, merged
 from faultline.sources.truth import FaultRuns

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from faultline.demo.matching import KnownFault
 from faultline.labels import FaultLabel
+from faultline.matching import KnownFault
 from faultline.ports.jobs import Period
 from faultline.readings import Reading
 from faultline.sources.faults import Fault, FaultKind

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import islice
 
-from faultline.demo.matching import KnownFault
 from faultline.demo.scenario import excluded_periods, plant_scenario
 from faultline.labels import FaultLabel
+from faultline.matching import KnownFault
 from faultline.ports.jobs import Period
 
 NOW_MS = 1_795_000_000_123

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from faultline.alarms import Alarm, AlarmState
-from faultline.demo.matching import KnownFault, Matching, match
 from faultline.labels import FaultLabel
+from faultline.matching import KnownFault, Matching, match
 from faultline.verdicts import SensorContribution
 
 GRACE_MS = 60_000
