@@ -22,7 +22,7 @@ from faultline.cli.offline import (
 )
 from faultline.cli.progress import progress_bar
 from faultline.offline.wording import count
-from faultline.readings import format_timestamp
+from faultline.readings import format_timestamp, parse_timestamp
 
 if TYPE_CHECKING:
     from faultline.alarms import Alarm
@@ -109,7 +109,7 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
     if as_json:
         offline.print_json(told)
     else:
-        _tell(told)
+        _tell(told, table)
 
 
 def _summary(loaded: Loaded, table: Table, scored: Scored) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def _alarm(alarm: Alarm) -> dict[str, Any]:
     }
 
 
-def _tell(told: dict[str, Any]) -> None:
+def _tell(told: dict[str, Any], table: Table) -> None:
     others = {
         status: count
         for status, count in told["statuses"].items()
@@ -177,7 +177,7 @@ def _tell(told: dict[str, Any]) -> None:
         )
     if not told["scored"]:
         typer.echo(f"no row has a score: {_why_none(told)}", err=True)
-    _tell_alarms(told["alarms"])
+    _tell_alarms(told["alarms"], table)
     typer.echo(f"scores: {told['output']}")
     if told["plot"]:
         typer.echo(f"plot:   {told['plot']['file']} ({told['plot']['machine_id']})")
@@ -189,13 +189,20 @@ def _why_none(told: dict[str, Any]) -> str:
     return f"a score needs {told['window_rows']} rows in time order without a gap"
 
 
-def _tell_alarms(alarms: Sequence[dict[str, Any]]) -> None:
+def _tell_alarms(alarms: Sequence[dict[str, Any]], table: Table) -> None:
     typer.echo(count(len(alarms), "alarm"))
     for alarm in alarms[:_TOLD_ALARMS]:
-        typer.echo(
-            f"  {alarm['opened']} to {alarm['closed'] or 'the end, still open'}, peak "
-            f"{alarm['peak_score']:.3g} at {alarm['peak_at']}"
-        )
+        opened, peak_at = (_as_in_file(table, alarm[name]) for name in ("opened", "peak_at"))
+        closed = "the end, still open"
+        if alarm["closed"] is not None:
+            closed = _as_in_file(table, alarm["closed"])
+        typer.echo(f"  {opened} to {closed}, peak {alarm['peak_score']:.3g} at {peak_at}")
         typer.echo(f"    {alarm['sentence']}")
     if len(alarms) > _TOLD_ALARMS:
         typer.echo(f"  and {len(alarms) - _TOLD_ALARMS} more; --json names all")
+
+
+def _as_in_file(table: Table, timestamp: str) -> str:
+    """A row's time as it is written there, which `faultline explain --at` takes too."""
+    rows = np.flatnonzero(table.timestamps_ms == parse_timestamp(timestamp))
+    return table.timestamps[int(rows[0])].strip() if rows.size else timestamp

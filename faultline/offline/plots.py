@@ -87,7 +87,7 @@ def scores_figure(table: Table, scored: Scored, machine: str) -> Figure:
                 label="alarm" if index == 0 else None,
             )
     _legend(panels[0])
-    _time_axis(panels[-1])
+    _time_axis(panels[-1], table.is_dated())
     figure.suptitle(f"{_plain(machine, 60)}: {count(len(alarms), 'alarm')}")
     return figure
 
@@ -121,7 +121,7 @@ def explanation_figure(table: Table, explained: Explained) -> Figure:
                 f"{_plain(name, 60)}: {percent(share)} of the deviation", fontsize=9, loc="left"
             )
     _legend(panels[0])
-    _time_axis(panels[-1])
+    _time_axis(panels[-1], table.is_dated())
     figure.suptitle(
         f"{_plain(explained.machine_id, 60)} at {_plain(explained.timestamp, 40)} (dotted line)"
     )
@@ -211,12 +211,13 @@ def _span(values: NDArray[np.float64]) -> float:
     return float(np.ptp(finite)) if finite.size else 0.0
 
 
-def _time_axis(axes: Axes) -> None:
+def _time_axis(axes: Axes, is_dated: bool) -> None:
     """Label times with their dates, in UTC."""
     locator = AutoDateLocator(tz=UTC)  # type: ignore[no-untyped-call]
+    formatter = ConciseDateFormatter(locator, tz=UTC, show_offset=is_dated)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
-    axes.set_xlabel("time (UTC)", fontsize=9)
+    axes.xaxis.set_major_formatter(formatter)
+    axes.set_xlabel("time (UTC)" if is_dated else "time from the start", fontsize=9)
 
 
 def _band(

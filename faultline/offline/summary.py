@@ -12,6 +12,7 @@ from dataclasses import asdict
 from faultline.detector.config import FitConfig
 from faultline.offline.block import Block
 from faultline.offline.prospects import false_alarms, injected_faults
+from faultline.offline.table import is_dated
 from faultline.offline.training import Learnt
 from faultline.offline.wording import count, duration, percent
 from faultline.readings import format_timestamp
@@ -28,7 +29,7 @@ def rows(learnt: Learnt) -> Block:
     start, end = format_timestamp(learnt.start_ms), format_timestamp(learnt.end_ms)
     span = duration((learnt.end_ms - learnt.start_ms) / 1_000)
     lines = [f"{learnt.rows:,} from {start} to {end} ({span})"]
-    if learnt.end_ms < _FIRST_DATES_MS:
+    if not is_dated(learnt.end_ms):
         lines.append(
             "these times are numbers that name no date; only the steps between them count "
             "(--timestamp-unit says what they count)"
@@ -213,8 +214,6 @@ BLOCKS: tuple[Callable[[Learnt], Block], ...] = (
 
 _UNLIKE_THE_REST = 1.5
 _SHORTEST_LOAD_CYCLE_ROWS = 4
-# A year after the epoch: earlier ones are row numbers or seconds since a start, and no dates.
-_FIRST_DATES_MS = 31_536_000_000
 _MOST_NAMES = 20
 
 

@@ -30,6 +30,8 @@ _LAST_YEAR = 4.134
 # Smaller ones name no date: nobody measured in 1970. They count from a start, and if in
 # milliseconds, no row comes so soon after another.
 _LEAST_STEP_MS = 100.0
+# 1971-01-01: a history that ends before it counts from a start.
+_FIRST_DATE_MS = 31_536_000_000
 
 
 class InvalidTable(FaultlineError):
@@ -109,6 +111,10 @@ class Table:
         """Say where a row stands, such as ``train.csv: line 17``."""
         return f"{self.path}: {self.place} {self.lines[row]}"
 
+    def is_dated(self) -> bool:
+        """Whether its times are dates, and no numbers that count from a start."""
+        return is_dated(int(self.timestamps_ms.max()))
+
     def filled(self) -> NDArray[np.bool_]:
         """Whether each row has any value, shape (n,); one that has none is no reading."""
         return np.logical_not(np.isnan(self.values).all(axis=1, keepdims=True))[:, 0]
@@ -144,6 +150,11 @@ def checked(table: Table) -> Table:
             f"must be a finite number of at most {MAX_ABSOLUTE_VALUE:g} in size"
         )
     return table
+
+
+def is_dated(last_ms: int) -> bool:
+    """Whether rows that end at a time have dates: nobody measured in 1970."""
+    return last_ms >= _FIRST_DATE_MS
 
 
 def dated_unit(cell: str) -> CountedUnit | None:

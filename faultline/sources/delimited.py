@@ -25,6 +25,7 @@ _SEPARATORS = ",;\t"
 _PER_MS = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 _GZIP_MAGIC = b"\x1f\x8b"
+_ZIP_MAGIC = b"PK"
 
 
 class InvalidCsv(FaultlineError):
@@ -66,7 +67,10 @@ def opened(path: Path) -> Iterator[io.TextIOBase]:
     except OSError as error:
         raise InvalidCsv(f"{path}: cannot be opened: {error.strerror}") from error
     with raw:
-        packed = raw.peek(2)[:2] == _GZIP_MAGIC
+        magic = raw.peek(2)[:2]
+        if magic == _ZIP_MAGIC:
+            raise InvalidCsv(f"{path}: a zip archive or an Excel workbook; save it as CSV first")
+        packed = magic == _GZIP_MAGIC
         binary = gzip.GzipFile(fileobj=raw) if packed else raw
         with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as text:
             yield text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +147,17 @@ def test_score_writes_a_line_for_each_row_and_sums_up(
     assert "1 alarm\n" in told
     assert "machine: flow " in told
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_alarms_are_told_in_the_files_own_times(model: Path, day: Path, tmp_path: Path) -> None:
+    header, *rows = day.read_text().splitlines()
+    numbered = [f"{number},{row.partition(',')[2]}" for number, row in enumerate(rows)]
+    day.write_text("\n".join([header, *numbered]))
+    asked = ("score", "--model", model, "--input", day, "--output", tmp_path / "scores.csv")
+    opened, closed = re.search(r"  (\d+) to (\d+), peak", done(*asked)).groups()  # type: ignore[union-attr]
+    assert 200 <= int(opened) < 230
+    assert 300 <= int(closed) < 345
+    assert done("explain", *asked[1:5], "--at", opened).startswith("machine: flow ")
 
 
 def test_score_tells_the_alarms_as_json(model: Path, day: Path, tmp_path: Path) -> None:

@@ -163,3 +163,14 @@ def test_the_time_axis_of_pictures_has_its_date_and_zone(loaded: Loaded, table: 
         FigureCanvasAgg(figure).draw()
         dates = [axes.xaxis.get_offset_text().get_text() for axes in figure.axes]
         assert any(date.startswith("2026-Jan-01") for date in dates)
+
+
+def test_rows_without_dates_are_drawn_without_one(
+    loaded: Loaded, write_csv: WriteCsv, pump: Any
+) -> None:
+    path = write_csv("day.csv", pump.faulty_rows(), [str(row) for row in range(600)])
+    table = read_table(path, Layout(), loaded.model.detector.sensors)
+    figure = scores_figure(table, score_table(loaded.model, table, "machine", "pump"), "machine")
+    FigureCanvasAgg(figure).draw()
+    assert "time from the start" in [axes.get_xlabel() for axes in figure.axes]
+    assert not any(axes.xaxis.get_offset_text().get_text() for axes in figure.axes)

@@ -170,6 +170,7 @@ def test_machines_are_told_apart_by_a_column(tmp_path: Path) -> None:
             "line 2, column 'timestamp': '99e99', counted in s, is no time",
         ),
         (b"timestamp,flow\n1,\xff\xfe\n", "line 2 is not UTF-8 text .byte 0xff after '1,'"),
+        (b"PK\x03\x04", "a zip archive or an Excel workbook"),
         (gzip.compress(b"timestamp,flow\n1,1\n")[:-9], "Compressed file ended"),
     ],
 )
