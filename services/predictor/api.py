@@ -34,8 +34,8 @@ from services.predictor.answers import (
     verdict_answer,
 )
 from services.predictor.bodies import TooLarge, read_body
-from services.predictor.fleet import Fleet
 from services.predictor.loader import Refusal
+from services.predictor.prediction_record import Predict
 from services.predictor.slot import ModelSlot
 
 _READING = {
@@ -80,7 +80,7 @@ _Time = Annotated[
 
 
 def routes(
-    fleet: Fleet,
+    predict: Predict,
     slot: ModelSlot,
     refusals: Callable[[], Mapping[str, Refusal]],
     store: FleetStore,
@@ -90,19 +90,21 @@ def routes(
 
     Parameters
     ----------
+    predict
+        Judges readings outside the stream.
     refusals
         The refused version of each model, by model name.
     request_bytes
         Largest body of a request to predict.
     """
     router = APIRouter(prefix="/api/v1")
-    _add_predict(router, fleet, request_bytes)
+    _add_predict(router, predict, request_bytes)
     _add_models(router, slot, refusals)
     _add_lists(router, store)
     return router
 
 
-def _add_predict(router: APIRouter, fleet: Fleet, request_bytes: int) -> None:
+def _add_predict(router: APIRouter, judge: Predict, request_bytes: int) -> None:
     def answer(body: bytes) -> Response:
         decoded = codec.decode(body)
         if decoded.refusals:
@@ -112,9 +114,7 @@ def _add_predict(router: APIRouter, fleet: Fleet, request_bytes: int) -> None:
             ]
             detail = f"{len(errors)} of the readings break the format; nothing was judged"
             return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
-        return Response(
-            encode_predictions(fleet.predict(decoded.readings)), media_type="application/json"
-        )
+        return Response(encode_predictions(judge(decoded.readings)), media_type="application/json")
 
     @router.post(
         "/predict",

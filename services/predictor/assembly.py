@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from faultline import __version__
 from faultline.ports.broker import Broker
 from faultline.ports.clock import Clock
+from faultline.ports.predictions import PredictionLog
 from faultline.ports.registry import ModelRegistry
 from faultline.ports.stores import FleetStore
 from faultline.service import Loop
@@ -21,6 +22,7 @@ from services.predictor.invocations import invocation_routes
 from services.predictor.loader import ModelLoader
 from services.predictor.metrics import Metrics
 from services.predictor.news import Announcer, ModelNews
+from services.predictor.prediction_record import Predict, PredictionRecord
 from services.predictor.settings import PredictorSettings
 from services.predictor.shelf import BundleShelf
 from services.predictor.slot import ModelSlot
@@ -46,6 +48,8 @@ class Ports:
     ----------
     database
         What is wrong with the database; None when it is well.
+    predictions
+        Where predictions made over HTTP are logged; None when they are not.
     """
 
     broker: Broker
@@ -53,6 +57,7 @@ class Ports:
     store: FleetStore
     database: Callable[[], str | None]
     clock: Clock
+    predictions: PredictionLog | None = None
 
 
 @dataclass(frozen=True)
@@ -94,22 +99,32 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
         retry_s=settings.predictor_retry_s,
     )
     news = ModelNews(ports.broker, slot.wanted, settings.predictor_retry_s)
+    predict: Predict = fleet.predict
+    loops = [
+        Loop("models", loader.run),
+        Loop("model-events", news.run),
+        Loop("stream", after(loader.settled, stream.run)),
+    ]
+    if ports.predictions is not None:
+        record = PredictionRecord(
+            ports.predictions,
+            metrics=metrics,
+            clock=ports.clock,
+            queue=settings.predictor_log_predictions_queue,
+            every_s=settings.predictor_log_predictions_every_s,
+            retry_s=settings.predictor_retry_s,
+        )
+        predict = record.recorded(fleet.predict)
+        loops.append(Loop("prediction-log", record.run))
+    most_bytes = settings.predictor_request_bytes
     app = FastAPI(title="Faultline predictor", version=__version__, description=_ABOUT)
-    app.include_router(
-        routes(fleet, slot, loader.refusals, ports.store, settings.predictor_request_bytes)
-    )
-    app.include_router(
-        invocation_routes(fleet.predict, fleet, slot, settings.predictor_request_bytes)
-    )
+    app.include_router(routes(predict, slot, loader.refusals, ports.store, most_bytes))
+    app.include_router(invocation_routes(predict, fleet, slot, most_bytes))
     # Without a model it is ready: it says `no_model`, and that is what is to be said.
     equip(app, {"stream": stream.trouble, "database": ports.database}, metrics.registry)
     return Predictor(
         app=app,
-        loops=(
-            Loop("models", loader.run),
-            Loop("model-events", news.run),
-            Loop("stream", after(loader.settled, stream.run)),
-        ),
+        loops=loops,
         fleet=fleet,
         slot=slot,
         loader=loader,

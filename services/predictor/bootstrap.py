@@ -7,11 +7,13 @@ import logging
 from faultline.adapters.clock import SystemClock
 from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.mlflow import MlflowRegistry
+from faultline.adapters.mlflow.predictions import MlflowPredictionRuns, MlflowPredictionTables
 from faultline.adapters.postgres import PostgresDatabase
+from faultline.ports.predictions import PredictionLog
 from faultline.service import serve
 from faultline.telemetry import configure_logging
 from services.predictor.assembly import Ports, assemble
-from services.predictor.settings import PredictorSettings
+from services.predictor.settings import PredictionLogging, PredictorSettings
 
 
 def main() -> int:
@@ -28,6 +30,7 @@ def main() -> int:
         store=database.fleet_store(),
         database=database.ping,
         clock=SystemClock(),
+        predictions=_prediction_log(settings),
     )
     try:
         predictor = assemble(settings, ports)
@@ -35,3 +38,13 @@ def main() -> int:
     finally:
         broker.close()
         database.dispose()
+
+
+def _prediction_log(settings: PredictorSettings) -> PredictionLog | None:
+    match settings.predictor_log_predictions:
+        case PredictionLogging.OFF:
+            return None
+        case PredictionLogging.TABLE:
+            return MlflowPredictionTables(settings)
+        case PredictionLogging.RUN:
+            return MlflowPredictionRuns(settings)

@@ -6,7 +6,7 @@ Rows become readings and go through the same fleet; errors are problem+json that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -17,11 +17,11 @@ from starlette.concurrency import run_in_threadpool
 
 from faultline.errors import InvalidReading
 from faultline.judge import Model
-from faultline.readings import Reading
 from faultline.verdicts import Status, Verdict
 from faultline.web import problem, problems
 from services.predictor.bodies import TooLarge, read_body
 from services.predictor.fleet import Fleet, Judged
+from services.predictor.prediction_record import Predict
 from services.predictor.rows import Rows
 from services.predictor.slot import ModelSlot
 from services.predictor.tables import Table, from_csv, from_json
@@ -119,7 +119,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def invocation_routes(
-    predict: Callable[[Sequence[Reading]], Sequence[Judged]],
+    predict: Predict,
     fleet: Fleet,
     slot: ModelSlot,
     request_bytes: int,

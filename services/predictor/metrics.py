@@ -90,3 +90,40 @@ class Metrics:
             ["model", "version", "source"],
             registry=self.registry,
         )
+        self.challenger_info = Gauge(
+            "faultline_predictor_challenger_info",
+            "1 for the version that is compared with the one that judges.",
+            ["model", "version", "source"],
+            registry=self.registry,
+        )
+        self.challenger_readings = Counter(
+            "faultline_predictor_challenger_readings",
+            "Readings for a second version to score: compared, unscored (one of the two had no "
+            "score), or dropped because too many waited.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.waiting_for_challenger = Gauge(
+            "faultline_predictor_waiting_for_challenger",
+            "Readings that wait to be scored by a second version.",
+            registry=self.registry,
+        )
+        self.warm_ups = Counter(
+            "faultline_predictor_warm_ups",
+            "Machines whose window was to be filled from stored readings: filled, or not, because "
+            "there were none, the store could not be reached, or too many waited.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.logged_predictions = Counter(
+            "faultline_predictor_logged_predictions",
+            "Predictions made over HTTP, where they are logged: logged, refused by the log, or "
+            "dropped because too many waited.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.waiting_predictions = Gauge(
+            "faultline_predictor_waiting_predictions",
+            "Predictions made over HTTP that wait to be logged.",
+            registry=self.registry,
+        )

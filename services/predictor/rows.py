@@ -107,16 +107,28 @@ class Rows:
         whose = _text(cells, "machine_id") or machine_id
         at_ms = self._time(cells, whose, latest, is_text)
         latest[whose] = at_ms
-        sensors = {
-            name: _number(name, cell, is_text)
-            for name, cell in cells.items()
-            if name not in _OWN_COLUMNS
-        }
         kind = _text(cells, "machine_type") or machine_type
+        sensors = self._values(cells, kind, is_text)
         if whose == NOBODY:
             named = make_reading("nobody", at_ms, sensors, kind)
             return msgspec.structs.replace(named, machine_id=NOBODY)
         return make_reading(whose, at_ms, sensors, kind)
+
+    def _values(
+        self, cells: Mapping[str, Cell], machine_type: str, is_text: bool
+    ) -> dict[str, float | None]:
+        values: dict[str, float | None] = {}
+        for name, cell in cells.items():
+            if name in _OWN_COLUMNS:
+                continue
+            try:
+                values[name] = _number(name, cell, is_text)
+            except InvalidReading:
+                # A column of remarks is passed over, as MLflow does with what a model does not use.
+                model = self._slot.model(machine_type)
+                if model is None or name in model.detector.sensors:
+                    raise
+        return values
 
     def _time(
         self, cells: Mapping[str, Cell], machine_id: str, latest: Mapping[str, int], is_text: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import Field
@@ -13,6 +14,14 @@ from faultline.settings import (
     RegistrySettings,
     ServiceSettings,
 )
+
+
+class PredictionLogging(StrEnum):
+    """How predictions made over HTTP are logged to MLflow."""
+
+    OFF = "off"
+    TABLE = "table"
+    RUN = "run"
 
 
 class PredictorSettings(ServiceSettings, KafkaSettings, DatabaseSettings, RegistrySettings):
@@ -50,6 +59,21 @@ class PredictorSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Regist
     )
     predictor_request_bytes: int = Field(
         8 * 1024 * 1024, ge=1024, description="Largest body of a request to predict."
+    )
+    predictor_log_predictions: PredictionLogging = Field(
+        PredictionLogging.OFF,
+        description="Log what is predicted over HTTP to MLflow's experiment "
+        "`faultline-predictions`: `off`; `table`, batches as artifacts; `run`, a run for each "
+        "prediction, which takes MLflow three requests.",
+    )
+    predictor_log_predictions_queue: int = Field(
+        10_000,
+        ge=1,
+        description="Predictions that wait to be logged, at most; further ones are dropped and "
+        "counted.",
+    )
+    predictor_log_predictions_every_s: float = Field(
+        10.0, ge=0, description="In table mode, a batch that is not full waits so long for more."
     )
     alarm_open_bad: int = Field(
         6, ge=1, description="An alarm opens after so many failures among the last readings."

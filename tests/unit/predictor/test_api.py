@@ -320,7 +320,9 @@ def test_while_the_store_is_down_lists_say_so(stored: World) -> None:
             raise Unavailable("the database does not answer")
 
     app = FastAPI()
-    app.include_router(routes(stored.predictor.fleet, stored.predictor.slot, dict, Down(), 1_000))
+    app.include_router(
+        routes(stored.predictor.fleet.predict, stored.predictor.slot, dict, Down(), 1_000)
+    )
     equip(app, {}, CollectorRegistry())
     answer = TestClient(app).get("/api/v1/machines")
     assert answer.status_code == 503

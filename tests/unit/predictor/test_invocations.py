@@ -175,6 +175,11 @@ def test_params_name_type_and_machine_and_go_before_the_query(world: World) -> N
     assert predictions(world, body, machine_type="fan")[-1]["status"] == "normal"
 
 
+def test_a_column_of_text_that_is_no_sensor_of_the_model_is_passed_over(world: World) -> None:
+    rows = readings(4)
+    assert predictions(world, frame(rows, remark="as usual")) == expected(world, rows)
+
+
 def test_mlflows_own_client_reads_the_answer(world: World) -> None:
     answer = invoke(world, dump_input_data(frame(readings(4))))
     table = PredictionsResponse.from_json(answer.text).get_predictions()
