@@ -21,6 +21,7 @@ from faultline.service import Loop
 from faultline.web import equip
 from services.trainer.announcer import Announcer
 from services.trainer.api import job_routes, model_routes
+from services.trainer.backtest_api import backtest_routes
 from services.trainer.change import Changes
 from services.trainer.evidence import Draw
 from services.trainer.metrics import Metrics
@@ -116,6 +117,9 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
     app = FastAPI(title="Faultline trainer", version=__version__, description=_ABOUT)
     app.include_router(job_routes(ports.queue))
     app.include_router(model_routes(ports.registry, promotions, ports.promotion_log, ports.store))
+    app.include_router(
+        backtest_routes(ports.registry, ports.store, settings.trainer_max_backtest_rows)
+    )
     checks = {"database": ports.database, "mlflow": ports.tracking, "kafka": ports.stream}
     equip(app, checks, metrics.registry)
     return Trainer(

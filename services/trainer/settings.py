@@ -62,6 +62,12 @@ class TrainerSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Registry
         "take so many bytes or less, before compression; of more rows only the query and the hash "
         "are kept, and they are read again from the database.",
     )
+    trainer_max_backtest_rows: int = Field(
+        500_000,
+        ge=1_000,
+        description="Readings that one backtest may replay; one with more is refused and says to "
+        "choose a shorter range. It bounds the memory, and how long an answer takes.",
+    )
     trainer_evaluate_faults: bool = Field(
         True,
         description="Whether every version is measured by faults injected into held-out readings. "
