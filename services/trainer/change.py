@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
@@ -16,7 +16,13 @@ from msgspec import structs
 from faultline.errors import Conflict, NotFound
 from faultline.events import ModelEvent, ModelEventKind
 from faultline.ports.clock import Clock
-from faultline.ports.promotions import Promotion, PromotionKind, PromotionLog, PromotionState
+from faultline.ports.promotions import (
+    Promotion,
+    PromotionKind,
+    PromotionLog,
+    PromotionState,
+    TurnTaken,
+)
 from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
 from faultline.telemetry import logger
 from services.trainer.announcer import Announcer
@@ -25,6 +31,7 @@ from services.trainer.record import GATE_REASON_TAG, GATE_TAG
 log = logger(__name__)
 
 FORCED_TAG = "forced"
+_LOOK_EVERY_S = 0.05
 _NAMESPACE = UUID("6f0d2f55-9a0f-4c8b-8a47-6d5e3c1b7a90")
 
 
@@ -81,15 +88,29 @@ class Changes:
         return frozenset(change.promotion_id for change in last)
 
     @contextmanager
-    def turn(self, name: str) -> Iterator[None]:
+    def turn(self, name: str, patience_s: float = 0.0) -> Iterator[None]:
         """Be the only one who changes the model; what was cut off is completed first.
+
+        Parameters
+        ----------
+        patience_s
+            How long to wait for whoever is at it.
 
         Raises
         ------
         TurnTaken
-            When another is at it.
+            When another is at it all that time.
         """
-        with self._log.turn(name):
+        until_s = self._clock.monotonic_s() + patience_s
+        with ExitStack() as stack:
+            while True:
+                try:
+                    stack.enter_context(self._log.turn(name))
+                    break
+                except TurnTaken:
+                    if self._clock.monotonic_s() >= until_s:
+                        raise
+                self._clock.sleep(_LOOK_EVERY_S)
             self._complete(name)
             yield
 

@@ -21,6 +21,7 @@ log = logger(__name__)
 
 _PRODUCTION = "production"
 _LOOKED_THROUGH = 1_000
+_PATIENCE_S = 1.0
 
 
 class Move(NamedTuple):
@@ -43,8 +44,8 @@ class Promotions:
     """Moves versions. Safe to share between threads, and beside others in other processes.
 
     Of two who want to change a model's Production at once, one does and the other is told so by
-    `TurnTaken`: when the other is just doing it, and when it has done it since this one began to
-    look. What was cut off is completed by the reconciler, or by whoever comes next.
+    `TurnTaken`: when the other has done it since this one began to look, or is at it for longer
+    than a moment. What was cut off is completed by the reconciler, or by whoever comes next.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Promotions:
                 present, PromotionKind.PROMOTION, known, actor=actor, reason=reason, forced=force
             )
             return self._answer(done)
-        with self._changes.turn(name):
+        with self._changes.turn(name, _PATIENCE_S):
             if _PRODUCTION in self._registry.version(name, version).aliases:
                 raise Conflict(
                     f"version {version} of {name} is in Production; promote another version, which "
@@ -179,7 +180,7 @@ class Promotions:
     ) -> Promotion:
         """Make a change; `known` are those that whoever asks can have known of, None is all."""
         name = version.name
-        with self._changes.turn(name):
+        with self._changes.turn(name, _PATIENCE_S):
             since = self._changes.newest(name)
             newest = self._reconciler.follow(name)
             done = self._done(name, version.version, newest, once_for)

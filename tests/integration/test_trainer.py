@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from uuid import uuid4
 import httpx
 import numpy as np
 import pytest
+from mlflow.tracking import MlflowClient
 
 from faultline import events, topics
 from faultline.adapters.kafka import KafkaBroker
@@ -83,6 +85,7 @@ class World:
         self.registry = MlflowRegistry(
             RegistrySettings(mlflow_tracking_uri=platform.mlflow, mlflow_timeout_s=20.0)
         )
+        self.client = MlflowClient(platform.mlflow, platform.mlflow)
 
     def close(self) -> None:
         self.broker.close()
@@ -267,3 +270,83 @@ def test_a_job_whose_trainer_is_killed_is_done_by_the_next_one_once(
     assert len(world.database.promotion_log().list(name)) == 1
     told = {one.event_id: str(one.kind) for one in world.events(name)}
     assert sorted(told.values()) == ["promoted", "registered"]
+
+
+def test_a_job_that_is_worked_on_can_be_cancelled_and_leaves_no_version(
+    world: World, machine_type: str
+) -> None:
+    name = model_name(machine_type)
+    # Enough that it is worked on for a while.
+    world.store(machine_type, ordinary(rows=4_000))
+    with world.trainer() as running:
+        cancelled = running.client.train(machine_type).job_id
+        until(
+            lambda: "fitting" in running.client.job(cancelled).progress, "a job that is worked on"
+        )
+        answer = httpx.post(
+            f"{running.url}/api/v1/ml/models/train/{cancelled}/cancel", trust_env=False
+        )
+        assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
+        # The next of the type begins when the worker has let go of it.
+        job = running.client.wait(running.client.train(machine_type).job_id, timeout_s=_PATIENCE_S)
+        assert (job.state, job.model_version) == (JobState.SUCCEEDED, "1")
+        assert running.client.job(cancelled).state is JobState.CANCELLED
+        late = httpx.post(
+            f"{running.url}/api/v1/ml/models/train/{job.job_id}/cancel", trust_env=False
+        )
+        assert late.status_code == 409
+    assert [one.version for one in world.registry.versions(name)] == ["1"]
+
+
+def test_a_running_trainer_follows_an_alias_moved_by_hand_and_knows_what_was_live_when(
+    world: World, machine_type: str
+) -> None:
+    name = model_name(machine_type)
+    world.store(machine_type, ordinary())
+    with world.trainer(FAULTLINE_TRAINER_RECONCILE_S="0.2") as running:
+        for _ in range(2):
+            running.client.wait(running.client.train(machine_type).job_id, timeout_s=_PATIENCE_S)
+
+        def live(at_ms: int | None = None) -> tuple[str, str]:
+            told = running.client.history(name, at_ms)["live"]
+            return told["version"], told["kind"]
+
+        assert live() == ("2", "promotion")
+        running.client.roll_back(name, reason="cries wolf", requested_by="eve")
+        rolled_back_ms = time.time_ns() // 1_000_000
+        assert live() == ("1", "rollback")
+        world.client.set_registered_model_alias(name, "production", "2")
+        until(lambda: live() == ("2", "external"), "what another client did")
+        assert live(rolled_back_ms) == ("1", "rollback")
+        [newest, *_] = running.client.history(name)["promotions"]
+        assert (newest["actor"], newest["gate"]) == ("external", "passed")
+    assert {one.version: one.stage for one in world.registry.versions(name)} == {
+        "2": Stage.PRODUCTION,
+        "1": Stage.ARCHIVED,
+    }
+
+
+def test_of_two_trainers_asked_at_once_one_promotes(world: World, machine_type: str) -> None:
+    name = model_name(machine_type)
+    world.store(machine_type, ordinary())
+    with world.trainer() as one, world.trainer() as other:
+        for _ in range(3):
+            one.client.wait(one.client.train(machine_type).job_id, timeout_s=_PATIENCE_S)
+        # Versions 1 and 2 at the same moment, again and again: never half of both.
+        for _ in range(5):
+            with ThreadPoolExecutor(2) as threads:
+                asked = [
+                    threads.submit(running.client.promote, name, version, reason="race")
+                    for running, version in ((one, "1"), (other, "2"))
+                ]
+            done = [future for future in asked if future.exception() is None]
+            refused = [future.exception() for future in asked if future.exception() is not None]
+            assert done
+            assert all(isinstance(error, Conflict) for error in refused)
+            production = world.registry.production(name)
+            assert production is not None
+            newest = world.database.promotion_log().list(name)[0]
+            assert newest.to_version == production.version
+            stages = [each.stage for each in world.registry.versions(name)]
+            assert sorted(stages) == ["Archived", "Archived", "Production"]
+            one.client.promote(name, "3", reason="from the start again")
