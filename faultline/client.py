@@ -22,6 +22,7 @@ _Answer = TypeVar("_Answer")
 
 _MODELS = "/api/v1/ml/models"
 _TIMEOUT_S = 30.0
+_LONG_S = 600.0
 _POLL_S = 0.25
 _PATIENCE_S = 60.0
 _FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
@@ -60,9 +61,7 @@ class _ServiceClient:
 
     def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
         self._url = url.rstrip("/")
-        self._client = httpx.Client(
-            base_url=self._url, timeout=_TIMEOUT_S, transport=transport, trust_env=False
-        )
+        self._client = httpx.Client(base_url=self._url, transport=transport, trust_env=False)
 
     def __enter__(self) -> Self:
         return self
@@ -87,10 +86,13 @@ class _ServiceClient:
         *,
         body: Mapping[str, Any] | None = None,
         params: Mapping[str, str] | None = None,
+        timeout_s: float = _TIMEOUT_S,
     ) -> _Answer:
         """Return what the answer's body says; raise what its status stands for."""
         try:
-            response = self._client.request(method, path, json=body, params=params)
+            response = self._client.request(
+                method, path, json=body, params=params, timeout=timeout_s
+            )
         except httpx.TransportError as error:
             why = str(error) or type(error).__name__
             raise Unavailable(
@@ -287,6 +289,34 @@ class TrainerClient(_ServiceClient):
         """The changes of a model's Production, and which version was live at a time, or is now."""
         params = None if at_ms is None else {"at": format_timestamp(at_ms)}
         return self._ask("GET", f"{_model(name)}/history", dict[str, Any], params=params)
+
+    def backtest(
+        self,
+        name: str,
+        version: str,
+        *,
+        machines: Sequence[str] = (),
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+    ) -> dict[str, Any]:
+        """Replay a version over stored history; returns what it finds beside what was found.
+
+        Parameters
+        ----------
+        machines
+            None given means all of the version's type.
+        start_ms, end_ms
+            Range of the history, milliseconds since the epoch, end excluded; None is open.
+        """
+        body: dict[str, Any] = {}
+        if machines:
+            body["machines"] = list(machines)
+        if start_ms is not None:
+            body["start"] = format_timestamp(start_ms)
+        if end_ms is not None:
+            body["end"] = format_timestamp(end_ms)
+        path = f"{_model(name)}/versions/{quote(version, safe='')}/backtest"
+        return self._ask("POST", path, dict[str, Any], body=body, timeout_s=_LONG_S)
 
     def _job(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Job:
         return self._ask(method, path, Job, body=body)

@@ -38,6 +38,9 @@ COMMANDS: tuple[LazyCommand, ...] = (
         "reproduce", "faultline.cli.reproduce:reproduce", "Fit a version again, and compare."
     ),
     LazyCommand(
+        "backtest", "faultline.cli.backtest:backtest", "Replay a version over stored history."
+    ),
+    LazyCommand(
         "migrate", "faultline.cli.admin:migrate", "Bring the database's tables up to date."
     ),
     LazyCommand("topics", "faultline.cli.admin:topics", "Create the topics that are missing."),

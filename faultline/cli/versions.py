@@ -63,7 +63,7 @@ def models(
     elif not found:
         typer.echo("no model is registered yet; faultline train makes a first version")
     else:
-        _print_table(_HEADER, [_cells(one) for one in found], _TO_THE_RIGHT)
+        print_table(_HEADER, [_cells(one) for one in found], _TO_THE_RIGHT)
 
 
 def history(
@@ -91,7 +91,7 @@ def history(
         typer.echo(f"no version of {name} has been in Production yet")
         return
     header = ("at", "version", "before", "kind", "by", "gate", "reason")
-    _print_table(header, [_change(one) for one in told["promotions"]], {"version", "before"})
+    print_table(header, [_change(one) for one in told["promotions"]], {"version", "before"})
 
 
 def rollback(  # noqa: PLR0917 - Typer reads options from the signature
@@ -214,9 +214,10 @@ def _number(text: str | None, kind: type[int] | type[float] = float) -> float | 
         return None
 
 
-def _print_table(
+def print_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], to_the_right: set[str]
 ) -> None:
+    """Print lines under a header, the named columns to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
         cells = (
