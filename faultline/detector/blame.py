@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from faultline.detector.frame import Frame
 from faultline.detector.health import Health, HealthLimits
-from faultline.detector.placing import Frame, Placed
+from faultline.detector.placing import Placed
 from faultline.detector.smoothing import windowed_sums
 
 

@@ -175,7 +175,7 @@ class Detector:
         """Into how many stretches a sensor's window is cut in the shape view; 1 otherwise."""
         return segments_of(self.window_rows) if self.origin.size else 1
 
-    @property
+    @cached_property
     def rows_needed(self) -> int:
         """How many rows before the next one it looks back over."""
         return max((2 if self.change.size else 1) * self.window_rows, REACH_ROWS) - 1

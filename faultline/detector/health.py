@@ -203,14 +203,17 @@ def check_health(
     >>> np.flatnonzero(health.stuck), np.flatnonzero(health.out_of_range)
     (array([1]), array([2]))
     """
-    carried = carried[len(carried) - min(len(carried), limits.rows_needed) :]
-    missing = out_of_range = silent = nowhere(*values.shape)
+    carried = carried[-limits.rows_needed :]
+    missing = out_of_range = stuck = silent = nowhere(*values.shape)
     if not is_sound:
         finite = np.isfinite(values)
         missing = ~finite
         out_of_range = finite & ((values < limits.low) | (values > limits.high))
         silent = _silent(limits, carried, missing)
-    return Health(missing, _stuck(limits, carried, values), out_of_range, silent)
+    columns = _held(carried, values)
+    if columns is not None:
+        stuck = _stuck(limits, carried, values, columns)
+    return Health(missing, stuck, out_of_range, silent)
 
 
 def nowhere(n: int, d: int) -> NDArray[np.bool_]:
@@ -224,11 +227,11 @@ def _unset(d: int) -> NDArray[np.bool_]:
 
 
 def _stuck(
-    limits: HealthLimits, carried: NDArray[np.float64], values: NDArray[np.float64]
+    limits: HealthLimits,
+    carried: NDArray[np.float64],
+    values: NDArray[np.float64],
+    columns: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
-    columns = _held(carried, values)
-    if columns is None:
-        return nowhere(*values.shape)
     stuck = np.zeros(values.shape, dtype=np.bool_)
     for column in columns[limits.stuck_after[columns] <= REACH_ROWS]:
         rows = np.concatenate((carried[:, column], values[:, column]))

@@ -16,8 +16,9 @@ from faultline.detector.adaptation import Adaptation
 from faultline.detector.blame import ordinary_without, sick_sensors
 from faultline.detector.covariance import Metric
 from faultline.detector.explanation import by_sensor, contributions
+from faultline.detector.frame import Frame
 from faultline.detector.health import Health, check_health, nowhere
-from faultline.detector.placing import Frame, Placed, place
+from faultline.detector.placing import place
 from faultline.detector.preparation import Preparation, Scaling
 from faultline.detector.scores import Contribution, RowState, Scores
 from faultline.detector.smoothing import SCALED_LIMIT, widening
@@ -91,15 +92,21 @@ class Scorer:
         before, values = window.values[: len(window) - n], window.values[len(window) - n :]
         health = self._health(before, values, prepared.is_sound)
         score = placed.distance / self._boundary
+        is_beyond = placed.distance > self._boundary
+        sensor_fault = np.zeros(n, dtype=np.bool_)
+        if detector.limits is not None and np.count_nonzero(is_beyond):
+            rows = np.flatnonzero(is_beyond)
+            sick = sick_sensors(health, detector.limits, before, detector.window_rows)[rows]
+            sick = np.repeat(sick, detector.segments, axis=1)
+            rows = ordinary_without(frame, placed, rows, sick, means=places, widened=widened)
+            sensor_fault[rows] = True
         return Scores(
             state=state,
             score=score,
             cluster=placed.cluster,
             known=score <= self._unknown_score,
             settled=placed.settled,
-            sensor_fault=self._sensor_fault(
-                before, health, frame, placed, means=places, widened=widened
-            ),
+            sensor_fault=sensor_fault,
             health=health,
             means=means,
             counts=counts,
@@ -159,29 +166,6 @@ class Scorer:
             return check_health(limits, before, values, is_sound=is_sound)
         well = nowhere(*values.shape)
         return Health(~np.isfinite(values), well, well, well)
-
-    def _sensor_fault(
-        self,
-        before: NDArray[np.float64],
-        health: Health,
-        frame: Frame,
-        placed: Placed,
-        *,
-        means: NDArray[np.float64],
-        widened: NDArray[np.float64] | None,
-    ) -> NDArray[np.bool_]:
-        """Which rows are beyond the boundary only because of sensors that are sick."""
-        detector = self._detector
-        blamed = np.zeros(len(means), dtype=np.bool_)
-        is_beyond = placed.distance > self._boundary
-        if detector.limits is not None and np.count_nonzero(is_beyond):
-            beyond = np.flatnonzero(is_beyond)
-            sick = sick_sensors(health, detector.limits, before, detector.window_rows)
-            sick = np.repeat(sick[beyond], detector.segments, axis=1)
-            blamed[ordinary_without(frame, placed, beyond, sick, means=means, widened=widened)] = (
-                True
-            )
-        return blamed
 
     def _widening(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         detector = self._detector
