@@ -65,9 +65,11 @@ def draw_discrimination(path: Path, sample: WindowSample) -> None:
     figure = Figure(figsize=(7, 1.6 + 0.28 * len(shown)), layout="constrained")
     axes = figure.subplots()
     names = [plain(name, 30) for name in reversed(shown)]
-    axes.barh(range(len(shown)), [max(ratio, _TINY_RATIO) for ratio in reversed(shown.values())])
+    for row, ratio in enumerate(reversed(shown.values())):
+        axes.plot(max(ratio, _TINY_RATIO), row, marker="o", color="tab:blue")
     axes.set_yticks(range(len(shown)), names)
     axes.set_xscale("log")
+    axes.grid(axis="y", linewidth=0.4)
     axes.axvline(1.0, color="tab:red", linewidth=0.8)
     axes.set_xlabel("variance between the clusters over variance within them (log)")
     left_out = len(ratios) - len(shown)

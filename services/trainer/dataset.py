@@ -163,6 +163,7 @@ def read_dataset(store: FleetStore, request: TrainingRequest, max_rows: int) -> 
             end_ms=max(int(machine.timestamps_ms[-1]) for machine in machines) + 1,
             machines=tuple(machine.machine_id for machine in machines),
             max_rows=None,
+            max_sensors=None,
         ),
         (*excluded, *left_out),
         rows - sum(len(machine.timestamps_ms) for machine in healthy),
