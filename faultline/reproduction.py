@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,7 +99,9 @@ def _from_store(
         raise InvalidBundle(
             f"{RECIPE}: refers to {sum(recipe.machines.values())} rows, at most {max_rows} are read"
         )
-    remaining, _ = leave_out(list(store.history(recipe.query)), recipe.left_out)
+    # What was left out was read too, and within the same bound.
+    query = replace(recipe.query, max_rows=None if max_rows is None else max_rows + 1)
+    remaining, _ = leave_out(list(store.history(query)), recipe.left_out)
     return tuple(
         MachineHistory(
             machine.machine_id,

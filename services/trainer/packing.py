@@ -18,6 +18,7 @@ from services.trainer.usage import Meter
 
 _NOTE_TAG = "mlflow.note.content"
 """What MLflow shows as the run's description."""
+_LONGEST_NOTE = 5_000
 
 
 class Packed(NamedTuple):
@@ -70,7 +71,7 @@ def pack(
             **lineage,
             record.GATE_TAG: tags[record.GATE_TAG],
             record.SUM_TAG: evidence.bundle_sha256,
-            _NOTE_TAG: told,
+            _NOTE_TAG: told[:_LONGEST_NOTE],
         },
         artifacts=folder,
         dataset=dataset_input(trained.dataset),

@@ -39,7 +39,7 @@ class Circumstances(NamedTuple):
     git_commit
         None when it is not known.
     before
-        Tags of the newest version that there is; None when there is none.
+        Tags of the newest version with a semantic version; None when there is none.
     threads
         That the fit was allowed.
     """

@@ -4,7 +4,8 @@
 - minor: the same sensors, but learnt from other rows or with other settings;
 - patch: the same sensors, rows and settings, by other code or once more.
 
-The first version of a model is 1.0.0, and so is one after versions that have none.
+The first version of a model is 1.0.0. Versions that have none, because another client of the
+registry has made them, are passed over.
 """
 
 from __future__ import annotations

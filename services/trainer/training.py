@@ -21,7 +21,7 @@ from faultline.ports.clock import Clock
 from faultline.ports.jobs import JobResult, TrainingJob, TrainingRequest
 from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
 from faultline.ports.stores import FleetStore
-from services.trainer import record
+from services.trainer import record, semantic_version
 from services.trainer.announcer import Announcer
 from services.trainer.dataset import Dataset, read_dataset, recall_dataset
 from services.trainer.evaluation import SKIPPED, Evaluation, evaluate_faults
@@ -253,7 +253,9 @@ class Training:
         return next((one for one in versions if one.tags.get(record.JOB_TAG) == job.job_id), None)
 
     def _newest(self, name: str) -> ModelVersion | None:
-        return next(iter(self._versions(name)), None)
+        """The newest version that we have made, and not another client of the registry."""
+        versions = self._versions(name)
+        return next((one for one in versions if semantic_version.TAG in one.tags), None)
 
     def _versions(self, name: str) -> Sequence[ModelVersion]:
         try:

@@ -24,6 +24,7 @@ MODEL = "model"
 _METRICS_AT_ONCE = 1000
 _PARAMS_AT_ONCE = 100
 _LONGEST_DIGEST = 36
+_LONGEST_SCHEMA = 1_000_000
 
 _T = TypeVar("_T")
 
@@ -99,6 +100,7 @@ def _input(dataset: DatasetInput, artifact_uri: str) -> entities.DatasetInput:
     columns = [
         {"name": name, "type": kind, "required": False} for name, kind in dataset.columns.items()
     ]
+    schema = _json({"mlflow_colspec": columns})
     return entities.DatasetInput(
         entities.Dataset(
             name=dataset.name,
@@ -106,7 +108,8 @@ def _input(dataset: DatasetInput, artifact_uri: str) -> entities.DatasetInput:
             # MLflow has no source for its own artifacts; "local" loads from any artifact URI.
             source_type="local" if scheme in {"", "file", "mlflow-artifacts"} else scheme,
             source=_json({"uri": source}),
-            schema=_json({"mlflow_colspec": columns}),
+            # Of thousands of columns with long names, none are listed.
+            schema=schema if len(schema) <= _LONGEST_SCHEMA else None,
             profile=_json(dict(dataset.profile)),
         ),
         [entities.InputTag("mlflow.data.context", "training")],
