@@ -11,19 +11,23 @@ from fastapi import FastAPI
 from faultline import __version__
 from faultline.ports.broker import Broker
 from faultline.ports.clock import Clock
+from faultline.ports.comparisons import ComparisonStore
 from faultline.ports.predictions import PredictionLog
 from faultline.ports.registry import ModelRegistry
 from faultline.ports.stores import FleetStore
 from faultline.service import Loop
 from faultline.web import equip
 from services.predictor.api import routes
+from services.predictor.comparison import comparison_routes
 from services.predictor.fleet import Fleet
 from services.predictor.invocations import invocation_routes
 from services.predictor.loader import ModelLoader
 from services.predictor.metrics import Metrics
 from services.predictor.news import Announcer, ModelNews
+from services.predictor.older_rows import OlderRows
 from services.predictor.prediction_record import Predict, PredictionRecord
 from services.predictor.settings import PredictorSettings
+from services.predictor.shadow import Shadow, assemble_shadow
 from services.predictor.shelf import BundleShelf
 from services.predictor.slot import ModelSlot
 from services.predictor.stream import Stream
@@ -48,6 +52,8 @@ class Ports:
     ----------
     database
         What is wrong with the database; None when it is well.
+    comparisons
+        How challengers did, over all replicas.
     predictions
         Where predictions made over HTTP are logged; None when they are not.
     """
@@ -55,6 +61,7 @@ class Ports:
     broker: Broker
     registry: ModelRegistry
     store: FleetStore
+    comparisons: ComparisonStore
     database: Callable[[], str | None]
     clock: Clock
     predictions: PredictionLog | None = None
@@ -70,6 +77,7 @@ class Predictor:
     slot: ModelSlot
     loader: ModelLoader
     stream: Stream
+    shadow: Shadow
     metrics: Metrics
 
 
@@ -77,7 +85,19 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
     """Put the predictor together, with its last good models loaded from disk."""
     metrics = Metrics()
     slot = ModelSlot()
-    fleet = Fleet(slot.model, settings.alarm_policy())
+    shadow = assemble_shadow(settings, ports, metrics, slot)
+    older_rows = OlderRows(
+        ports.store,
+        metrics=metrics,
+        clock=ports.clock,
+        retry_s=settings.predictor_retry_s,
+    )
+    fleet = Fleet(
+        shadow.contests,
+        settings.alarm_policy(),
+        challenger=shadow.challenger,
+        older_rows=older_rows,
+    )
     loader = ModelLoader(
         ports.registry,
         BundleShelf(settings.state_dir / "bundles"),
@@ -97,13 +117,17 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
         batch_messages=settings.predictor_batch_messages,
         checkpoint_s=settings.predictor_checkpoint_s,
         retry_s=settings.predictor_retry_s,
+        challenger=shadow.challenger,
     )
-    news = ModelNews(ports.broker, slot.wanted, settings.predictor_retry_s)
+    news = ModelNews(ports.broker, (slot.wanted, shadow.slot.wanted), settings.predictor_retry_s)
     predict: Predict = fleet.predict
     loops = [
         Loop("models", loader.run),
         Loop("model-events", news.run),
         Loop("stream", after(loader.settled, stream.run)),
+        Loop("challengers", shadow.loader.run),
+        Loop("challenger", shadow.challenger.run),
+        Loop("older-rows", older_rows.run),
     ]
     if ports.predictions is not None:
         record = PredictionRecord(
@@ -118,6 +142,11 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
         loops.append(Loop("prediction-log", record.run))
     most_bytes = settings.predictor_request_bytes
     app = FastAPI(title="Faultline predictor", version=__version__, description=_ABOUT)
+    app.include_router(
+        comparison_routes(
+            slot, shadow.slot, shadow.contests, shadow.loader.refusals, ports.comparisons
+        )
+    )
     app.include_router(routes(predict, slot, loader.refusals, ports.store, most_bytes))
     app.include_router(invocation_routes(predict, fleet, slot, most_bytes))
     # Without a model it is ready: it says `no_model`, and that is what is to be said.
@@ -129,6 +158,7 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
         slot=slot,
         loader=loader,
         stream=stream,
+        shadow=shadow,
         metrics=metrics,
     )
 

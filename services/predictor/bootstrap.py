@@ -28,6 +28,7 @@ def main() -> int:
         broker=broker,
         registry=MlflowRegistry(settings),
         store=database.fleet_store(),
+        comparisons=database.comparison_store(),
         database=database.ping,
         clock=SystemClock(),
         predictions=_prediction_log(settings),

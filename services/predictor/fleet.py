@@ -7,8 +7,8 @@ it has been published, so that a failure in between leaves nothing half done.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
@@ -21,9 +21,10 @@ from faultline.machine_state import MachineState
 from faultline.ports.broker import Message, Partition
 from faultline.readings import Reading
 from faultline.verdicts import Verdict, VerdictBatch
+from services.predictor.challenger import Challenger, ToCompare
+from services.predictor.contest import Contest, Contests
+from services.predictor.older_rows import OlderRows, preceded_by
 from services.predictor.snapshots import LiveMachine
-
-Models = Callable[[str], Model | None]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class Cycle:
         Of the next message, per partition.
     machines
         The states that the batch leaves behind.
+    versions
+        Those that answered, by machine type.
+    to_compare
+        What another version is to score in the shadow.
     judged, refused, replayed, unreadable
         Readings judged, readings that break the wire format, readings that a snapshot covers
         already, messages that cannot be read at all.
@@ -45,6 +50,8 @@ class Cycle:
     machines: Mapping[Partition, Mapping[str, LiveMachine]]
     verdicts: Sequence[VerdictBatch]
     alarm_events: Sequence[AlarmEvent]
+    versions: Mapping[str, tuple[str | None, str | None]]
+    to_compare: Sequence[ToCompare]
     judged: int = 0
     refused: int = 0
     replayed: int = 0
@@ -74,13 +81,26 @@ class Fleet:
 
     Parameters
     ----------
-    models
-        The version that judges a machine type at this moment.
+    contests
+        The versions that answer a machine type at this moment.
+    challenger
+        Scores with the others; None where nothing is compared.
+    older_rows
+        Fills windows from stored readings; None where none are.
     """
 
-    def __init__(self, models: Models, policy: AlarmPolicy) -> None:
-        self._models = models
+    def __init__(
+        self,
+        contests: Contests,
+        policy: AlarmPolicy,
+        *,
+        challenger: Challenger | None = None,
+        older_rows: OlderRows | None = None,
+    ) -> None:
+        self._contests = contests
         self._policy = policy
+        self._challenger = challenger
+        self._older_rows = older_rows
         self._machines: dict[Partition, dict[str, LiveMachine]] = {}
 
     def __len__(self) -> int:
@@ -94,6 +114,8 @@ class Fleet:
         """Forget partitions, all of them when None."""
         for partition in list(self._machines) if partitions is None else partitions:
             self._machines.pop(partition, None)
+        if self._challenger is not None:
+            self._challenger.forget(partitions)
 
     def owned(self) -> Collection[Partition]:
         """The partitions that this replica owns."""
@@ -114,8 +136,8 @@ class Fleet:
     def judge(self, messages: Sequence[Message]) -> Cycle:
         """Judge a batch of the stream, leaving the machines as they were.
 
-        Each machine type is judged by one version throughout, the one in the slot when the batch
-        first needs it.
+        Each machine is judged by one version throughout, of those in the slots when the batch
+        first needs its type.
         """
         offsets: dict[Partition, int] = {}
         arrived: dict[Partition, dict[str, _Arrived]] = {}
@@ -160,7 +182,8 @@ class Fleet:
         arrived: Mapping[Partition, Mapping[str, _Arrived]],
         counts: Mapping[str, int],
     ) -> Cycle:
-        models = _Steady(self._models)
+        contests = _Steady(self._contests)
+        to_compare: list[ToCompare] = []
         machines: dict[Partition, dict[str, LiveMachine]] = {}
         verdicts: list[VerdictBatch] = []
         alarm_events: list[AlarmEvent] = []
@@ -170,14 +193,36 @@ class Fleet:
                 live = self.machine(partition, machine_id)
                 state = None if live is None else live.state
                 for run in _runs(batch.readings):
-                    model = models(run[0].machine_type)
-                    judgement = judge(model, state, run, self._policy)
+                    contest = contests(run[0].machine_type)
+                    model = contest.answering(machine_id)
+                    before = self._prepared(machine_id, state, model)
+                    judgement = judge(model, before, run, self._policy)
                     state = judgement.state
                     verdicts.append(judgement.batch)
                     alarm_events += judgement.alarm_events
+                    if contest.challenger is not None:
+                        given = judgement.batch.verdicts
+                        events = judgement.alarm_events
+                        to_compare.append(ToCompare(partition, before, run, contest, given, events))
+                    if self._older_rows is not None and model is not None:
+                        self._older_rows.ask(machine_id, state.window, model)
                 assert state is not None
                 after[machine_id] = LiveMachine(state, batch.next_offset)
-        return Cycle(offsets, machines, verdicts, alarm_events, **counts)
+        versions = {kind: contest.versions for kind, contest in contests.taken.items()}
+        return Cycle(offsets, machines, verdicts, alarm_events, versions, to_compare, **counts)
+
+    def _prepared(
+        self, machine_id: str, state: MachineState | None, model: Model | None
+    ) -> MachineState | None:
+        """A machine's state, with what has been found for it beside the stream meanwhile."""
+        if state is None or model is None:
+            return state
+        older = None if self._older_rows is None else self._older_rows.take(machine_id)
+        if older is not None:
+            state = replace(state, window=preceded_by(state.window, older))
+        if self._challenger is not None:
+            state = self._challenger.carried_over(machine_id, state, model)
+        return state
 
     def apply(self, cycle: Cycle) -> None:
         """Let the machines stand where a judged batch leaves them."""
@@ -191,7 +236,7 @@ class Fleet:
         A machine known here goes on from its live window, which stays as it is; another begins
         with an empty one.
         """
-        models = _Steady(self._models)
+        contests = _Steady(self._contests)
         positions: dict[str, list[int]] = {}
         for position, reading in enumerate(readings):
             positions.setdefault(reading.machine_id, []).append(position)
@@ -200,7 +245,9 @@ class Fleet:
             state = self.state_of(machine_id)
             remaining = iter(own)
             for run in _runs([readings[position] for position in own]):
-                model = models(run[0].machine_type)
+                model = contests(run[0].machine_type).answering(machine_id)
+                if self._challenger is not None and state is not None and model is not None:
+                    state = self._challenger.carried_over(machine_id, state, model)
                 judgement = judge(model, state, run, self._policy, EVERYTHING)
                 state = judgement.state
                 for reading, verdict in zip(run, judgement.batch.verdicts, strict=True):
@@ -211,14 +258,14 @@ class Fleet:
 class _Steady:
     """The versions of one batch: each type keeps the first that it got."""
 
-    def __init__(self, models: Models) -> None:
-        self._models = models
-        self._taken: dict[str, Model | None] = {}
+    def __init__(self, contests: Contests) -> None:
+        self._contests = contests
+        self.taken: dict[str, Contest] = {}
 
-    def __call__(self, machine_type: str) -> Model | None:
-        if machine_type not in self._taken:
-            self._taken[machine_type] = self._models(machine_type)
-        return self._taken[machine_type]
+    def __call__(self, machine_type: str) -> Contest:
+        if machine_type not in self.taken:
+            self.taken[machine_type] = self._contests(machine_type)
+        return self.taken[machine_type]
 
 
 def _runs(readings: Sequence[Reading]) -> Iterator[list[Reading]]:

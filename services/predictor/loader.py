@@ -1,39 +1,41 @@
-"""Brings the Production versions into the model slot, and keeps the slot going when it cannot.
+"""Brings the versions behind an alias into a model slot, and keeps it going when it cannot.
 
 A version is loaded beside the one that judges, verified, shelved, and only then swapped in. Runs in
-a loop of its own, never in the stream's.
+a loop of its own, never in the stream's. There is one for champions and one for challengers.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
+from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
-from faultline.bundle import read_bundle
 from faultline.errors import InvalidBundle, NotFound, Unavailable
 from faultline.events import ModelEvent, ModelEventKind, machine_type_of
-from faultline.judge import Model
 from faultline.ports.clock import Clock
 from faultline.ports.registry import ModelRegistry, ModelVersion
 from faultline.telemetry import logger
+from services.predictor.bundles import Bundles, gate_of, is_model_name, is_same
 from services.predictor.metrics import Metrics
 from services.predictor.shelf import BundleShelf
 from services.predictor.slot import Loaded, ModelSlot, Origin
 
 log = logger(__name__)
 
-SUM_TAG = "bundle_sha256"
-"""Version tag with the sum of the bundle's manifest, as the trainer registered it."""
 _NAMESPACE = UUID("0d5a8e52-6a53-4a6e-9df2-9f0f3f0f4c11")
-_MODEL_NAME = re.compile(r"faultline-[a-z0-9_-]{1,63}")
-_VERSION = re.compile(r"[0-9]{1,18}")
 _ACTOR = "predictor"
 _TURN_S = 0.2
+
+
+class Role(StrEnum):
+    """Which alias is followed."""
+
+    CHAMPION = "production"
+    CHALLENGER = "staging"
 
 
 class Refusal(NamedTuple):
@@ -56,7 +58,7 @@ class Refusal(NamedTuple):
 
 
 class ModelLoader:
-    """Follows the alias `production` of every registered model.
+    """Follows an alias of every registered model.
 
     Parameters
     ----------
@@ -66,6 +68,8 @@ class ModelLoader:
         Between two looks at the aliases.
     retry_s
         After which a refused version is tried again.
+    role
+        Whose alias.
 
     Attributes
     ----------
@@ -84,13 +88,17 @@ class ModelLoader:
         clock: Clock,
         poll_s: float,
         retry_s: float,
+        role: Role = Role.CHAMPION,
     ) -> None:
         self.settled = threading.Event()
         self._registry = registry
-        self._shelf = shelf
+        self._bundles = Bundles(registry, shelf, clock)
         self._slot = slot
         self._announce = announce
         self._metrics = metrics
+        self._role = role
+        champion = role is Role.CHAMPION
+        self._info = metrics.model_info if champion else metrics.challenger_info
         self._clock = clock
         self._poll_s = poll_s
         self._retry_s = retry_s
@@ -99,20 +107,13 @@ class ModelLoader:
         self._in_trouble = False
 
     def refusals(self) -> Mapping[str, Refusal]:
-        """The refused version of each model, where the one in Production is refused."""
+        """The refused version of each model, where the one behind the alias is refused."""
         return self._refused
 
     def start_from_disk(self) -> None:
         """Let the last good versions judge until the registry is heard."""
-        for name, version, folder in self._shelf.last_good():
-            if _MODEL_NAME.fullmatch(name) is None:
-                continue
-            try:
-                loaded = self._read(name, version, folder, Origin.DISK)
-            except (InvalidBundle, OSError) as error:
-                log.warning("kept model is broken", model=name, version=version, why=str(error))
-            else:
-                self._swap(name, loaded)
+        for name, loaded in self._bundles.kept():
+            self._swap(name, loaded)
 
     def run(self, stop: threading.Event) -> None:
         """Look at the registry until told to stop: every `poll_s`, and whenever it is asked for."""
@@ -139,8 +140,7 @@ class ModelLoader:
             names = ()
             problems.append(str(error))
         for name in names:
-            # A name that no machine type can have is not ours, whatever its prefix.
-            if _MODEL_NAME.fullmatch(name) is None:
+            if not is_model_name(name):
                 continue
             try:
                 self._follow(name)
@@ -160,84 +160,50 @@ class ModelLoader:
         self._in_trouble = bool(problems)
 
     def _follow(self, name: str) -> None:
-        production = self._registry.production(name)
+        wanted = self._wanted(name)
         present = self._slot.loaded().get(machine_type_of(name))
-        if production is None:
+        if wanted is None:
             if present is not None:
                 self._withdraw(name, present)
             self._forget_refusal(name)
             return
-        if present is not None and _is_loaded(present, production):
-            if present.source is Origin.DISK:
-                self._swap(
-                    name,
-                    Loaded(
-                        present.model, present.bundle_sha256, present.loaded_at_ms, Origin.REGISTRY
-                    ),
-                )
+        if present is not None and is_same(present, wanted):
+            confirmed = replace(present, source=Origin.REGISTRY, gate=gate_of(wanted))
+            if confirmed != present:
+                self._swap(name, confirmed)
             self._forget_refusal(name)
             return
-        if self._is_refused(production):
+        if self._is_refused(wanted):
             return
         try:
-            loaded = self._load(production)
+            loaded = self._bundles.get(wanted)
         except (InvalidBundle, NotFound, OSError) as error:
-            self._refuse(production, str(error))
+            self._refuse(wanted, str(error))
         else:
             self._swap(name, loaded)
-            self._metrics.reloads.labels(name).inc()
+            if self._role is Role.CHAMPION:
+                self._metrics.reloads.labels(name).inc()
             self._forget_refusal(name)
 
-    def _load(self, production: ModelVersion) -> Loaded:
-        name, version = production.name, production.version
-        if _VERSION.fullmatch(version) is None:
-            raise InvalidBundle(f"version {version!r} of {name} is no number")
-        shelved = self._shelf.find(name, version)
-        if shelved is not None:
-            try:
-                loaded = self._read(name, version, shelved, Origin.REGISTRY)
-            except InvalidBundle as error:
-                log.warning("kept model is broken", model=name, version=version, why=str(error))
-            else:
-                if _is_loaded(loaded, production):
-                    self._shelf.remember(name, version)
-                    return loaded
-        with self._shelf.incoming() as folder:
-            downloaded = self._registry.download(name, version, folder)
-            loaded = self._read(name, version, downloaded, Origin.REGISTRY)
-            if not _is_loaded(loaded, production):
-                raise InvalidBundle(
-                    f"bundle of {name} version {version} has the sum {loaded.bundle_sha256}, "
-                    f"registered is {production.tags[SUM_TAG]}; it was altered, train anew"
-                )
-            self._shelf.put(name, version, downloaded)
-        self._shelf.remember(name, version)
-        return loaded
-
-    def _read(self, name: str, version: str, folder: Path, source: Origin) -> Loaded:
-        # Verifies every sum and scores the golden batch: what it returns is warm.
-        bundle = read_bundle(folder)
-        if bundle.manifest.machine_type != machine_type_of(name):
-            raise InvalidBundle(
-                f"bundle of {name} version {version} is of the machine type "
-                f"{bundle.manifest.machine_type!r}"
-            )
-        return Loaded(
-            Model(name, version, bundle.detector),
-            bundle.sha256,
-            self._clock.now_ms(),
-            source,
-        )
+    def _wanted(self, name: str) -> ModelVersion | None:
+        if self._role is Role.CHAMPION:
+            return self._registry.production(name)
+        try:
+            versions = self._registry.versions(name)
+        except NotFound:
+            return None
+        return next((one for one in versions if self._role in one.aliases), None)
 
     def _swap(self, name: str, loaded: Loaded) -> None:
         before = self._slot.loaded().get(machine_type_of(name))
         self._slot.swap(machine_type_of(name), loaded)
         if before is not None:
-            self._metrics.model_info.remove(name, before.model.version, before.source)
-        self._metrics.model_info.labels(name, loaded.model.version, loaded.source).set(1)
+            self._info.remove(name, before.model.version, before.source)
+        self._info.labels(name, loaded.model.version, loaded.source).set(1)
         if before is None or before.model.version != loaded.model.version:
             log.info(
                 "model loaded",
+                alias=self._role,
                 model=name,
                 version=loaded.model.version,
                 source=loaded.source,
@@ -245,25 +211,27 @@ class ModelLoader:
             )
 
     def _withdraw(self, name: str, present: Loaded) -> None:
-        """The alias is gone while the model is there: someone took it out of Production."""
+        """The alias is gone while the model is there: promoted, or taken out by someone."""
         self._slot.withdraw(machine_type_of(name))
-        self._shelf.forget(name)
-        self._metrics.model_info.remove(name, present.model.version, present.source)
-        log.warning("model withdrawn: no version is in Production", model=name)
+        self._bundles.forget(name)
+        self._info.remove(name, present.model.version, present.source)
+        # A challenger ends so by being promoted; without a champion nothing is judged.
+        tell = log.warning if self._role is Role.CHAMPION else log.info
+        tell("model withdrawn: no version has the alias", model=name, alias=self._role)
 
-    def _is_refused(self, production: ModelVersion) -> bool:
-        refusal = self._refused.get(production.name)
+    def _is_refused(self, wanted: ModelVersion) -> bool:
+        refusal = self._refused.get(wanted.name)
         return (
             refusal is not None
-            and (refusal.version, refusal.run_id) == (production.version, production.run_id)
+            and (refusal.version, refusal.run_id) == (wanted.version, wanted.run_id)
             and self._clock.monotonic_s() - refusal.at_s < self._retry_s
         )
 
-    def _refuse(self, production: ModelVersion, reason: str) -> None:
-        name, version = production.name, production.version
+    def _refuse(self, wanted: ModelVersion, reason: str) -> None:
+        name, version = wanted.name, wanted.version
         before = self._refused.get(name)
         refusal = Refusal(
-            name, version, production.run_id, reason,
+            name, version, wanted.run_id, reason,
             self._clock.now_ms(), self._clock.monotonic_s(),
         )  # fmt: skip
         self._refused = {**self._refused, name: refusal}
@@ -273,13 +241,14 @@ class ModelLoader:
         present = self._slot.loaded().get(machine_type_of(name))
         log.error(
             "version refused",
+            alias=self._role,
             model=name,
             version=version,
             why=reason,
             goes_on=None if present is None else present.model.version,
         )
         event = ModelEvent(
-            event_id=str(uuid5(_NAMESPACE, f"{name}|{version}|{production.run_id}|{reason}")),
+            event_id=str(uuid5(_NAMESPACE, f"{name}|{version}|{wanted.run_id}|{reason}")),
             kind=ModelEventKind.LOAD_REFUSED,
             model_name=name,
             model_version=version,
@@ -299,11 +268,3 @@ class ModelLoader:
         for event_id, event in list(self._unannounced.items()):
             self._announce(event)
             del self._unannounced[event_id]
-
-
-def _is_loaded(loaded: Loaded, production: ModelVersion) -> bool:
-    registered = production.tags.get(SUM_TAG)
-    return loaded.model.version == production.version and registered in (
-        None,
-        loaded.bundle_sha256,
-    )

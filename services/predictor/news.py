@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from contextlib import closing
 
 import msgspec
@@ -17,7 +18,12 @@ log = logger(__name__)
 
 _POLL_S = 0.5
 _FLUSH_S = 10.0
-_MOVED = (ModelEventKind.PROMOTED, ModelEventKind.ROLLED_BACK, ModelEventKind.ARCHIVED)
+_MOVED = (
+    ModelEventKind.REGISTERED,
+    ModelEventKind.PROMOTED,
+    ModelEventKind.ROLLED_BACK,
+    ModelEventKind.ARCHIVED,
+)
 
 
 class ModelNews:
@@ -26,7 +32,7 @@ class ModelNews:
     An event is only a reason to look: what is in Production, the registry says.
     """
 
-    def __init__(self, broker: Broker, wanted: threading.Event, retry_s: float) -> None:
+    def __init__(self, broker: Broker, wanted: Collection[threading.Event], retry_s: float) -> None:
         self._broker = broker
         self._wanted = wanted
         self._retry_s = retry_s
@@ -41,7 +47,8 @@ class ModelNews:
                         values = [message.value for message in tail.poll(_POLL_S)]
                         in_trouble = False
                         if any(_is_move(value) for value in values):
-                            self._wanted.set()
+                            for wanted in self._wanted:
+                                wanted.set()
             except Unavailable as error:
                 if not in_trouble:
                     log.warning("model events cannot be heard; polling goes on", why=str(error))

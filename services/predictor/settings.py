@@ -60,6 +60,24 @@ class PredictorSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Regist
     predictor_request_bytes: int = Field(
         8 * 1024 * 1024, ge=1024, description="Largest body of a request to predict."
     )
+    predictor_ab_share: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="Part of the machines that the challenger (the version in Staging, unless the "
+        "gate refused it) answers, by a hash of the machine's id; every verdict names its version.",
+    )
+    predictor_challenger_queue_readings: int = Field(
+        50_000,
+        ge=1,
+        description="Readings that wait to be scored by the challenger in the shadow, at most; "
+        "further ones are dropped and counted.",
+    )
+    predictor_comparison_s: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds between two messages on `model.comparisons` about how it does.",
+    )
     predictor_log_predictions: PredictionLogging = Field(
         PredictionLogging.OFF,
         description="Log what is predicted over HTTP to MLflow's experiment "

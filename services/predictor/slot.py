@@ -36,12 +36,15 @@ class Loaded:
         a registry is set up anew.
     loaded_at_ms
         Since when it judges, milliseconds since the epoch.
+    gate
+        What the gate says of it; None when that is not known.
     """
 
     model: Model
     bundle_sha256: str
     loaded_at_ms: int
     source: Origin
+    gate: str | None = None
 
 
 class ModelSlot:

@@ -1,6 +1,6 @@
 """The stream loop: readings in, verdicts and alarms out, and the order that makes it safe.
 
-    judge -> publish verdicts and alarms -> flush -> apply
+    judge -> publish verdicts and alarms -> flush -> apply -> offer to the challenger
     checkpoint: publish snapshots -> flush -> commit
 
 Verdicts are with the broker before a snapshot says that they were made, and a snapshot is there
@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 from msgspec import structs
 
@@ -26,6 +26,7 @@ from faultline.ports.broker import Broker, Consumer, Message, Partition, Produce
 from faultline.ports.clock import Clock
 from faultline.telemetry import logger
 from faultline.verdicts import VerdictBatch
+from services.predictor.challenger import Challenger
 from services.predictor.fleet import Cycle, Fleet
 from services.predictor.metrics import Metrics
 from services.predictor.snapshots import encode_snapshot, restore
@@ -50,6 +51,8 @@ class Stream:
         Between two checkpoints, at least; alarms and a new version bring one at once.
     retry_s
         To wait before beginning anew.
+    challenger
+        Gets what was judged after it is published, and stands aside meanwhile.
     """
 
     def __init__(
@@ -62,8 +65,10 @@ class Stream:
         batch_messages: int,
         checkpoint_s: float,
         retry_s: float,
+        challenger: Challenger | None = None,
     ) -> None:
         self._broker = broker
+        self._challenger = challenger
         self._fleet = fleet
         self._metrics = metrics
         self._clock = clock
@@ -79,7 +84,7 @@ class Stream:
         self._fleet.disown()
         self._offsets: dict[Partition, int] = {}
         self._touched: set[tuple[Partition, str]] = set()
-        self._versions: dict[str, str | None] = {}
+        self._versions: dict[str, tuple[str | None, str | None]] = {}
         self._urgent = False
         self._checkpoint_at_s = self._clock.monotonic_s()
         self._lag_at_s = self._checkpoint_at_s
@@ -132,13 +137,16 @@ class Stream:
     # The order of a cycle ----------------------------------------------------------------------
 
     def _cycle(self, messages: Sequence[Message]) -> None:
-        with self._metrics.scoring_seconds.time():
-            cycle = self._fleet.judge(messages)
-        with self._metrics.publishing_seconds.time():
-            self._publish(cycle)
-            self._flush()
+        with self._challenger.aside() if self._challenger is not None else nullcontext():
+            with self._metrics.scoring_seconds.time():
+                cycle = self._fleet.judge(messages)
+            with self._metrics.publishing_seconds.time():
+                self._publish(cycle)
+                self._flush()
         self._fleet.apply(cycle)
         self._remember(cycle)
+        if self._challenger is not None:
+            self._challenger.offer(cycle.to_compare)
         self._count(cycle)
 
     def _publish(self, cycle: Cycle) -> None:
@@ -153,14 +161,13 @@ class Stream:
         self._offsets.update(cycle.offsets)
         for partition, machines in cycle.machines.items():
             self._touched.update((partition, machine_id) for machine_id in machines)
-        versions = {batch.machine_type: batch.model_version for batch in cycle.verdicts}
         # Judged again by another version, the readings since the last checkpoint could get other
         # alarms than those published: so none are left behind an alarm or a new version.
         if cycle.alarm_events or any(
-            self._versions.get(kind, version) != version for kind, version in versions.items()
+            self._versions.get(kind, version) != version for kind, version in cycle.versions.items()
         ):
             self._urgent = True
-        self._versions.update(versions)
+        self._versions.update(cycle.versions)
 
     def _checkpoint_due(self) -> bool:
         since_s = self._clock.monotonic_s() - self._checkpoint_at_s

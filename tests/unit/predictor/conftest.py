@@ -146,6 +146,7 @@ class World:
                 broker=self.broker,
                 registry=registry,
                 store=self.database.fleet_store(),
+                comparisons=self.database.comparison_store(),
                 database=lambda: self.database_trouble,
                 clock=clock,
             ),

@@ -376,6 +376,7 @@ def test_every_operation_is_described_with_an_example(world: World) -> None:
     assert {path for path in operations if path.startswith("/api")} == {
         "/api/v1/predict",
         "/api/v1/model",
+        "/api/v1/model/comparison",
         "/api/v1/machines",
         "/api/v1/machines/{machine_id}",
         "/api/v1/machines/{machine_id}/verdicts",

@@ -75,6 +75,7 @@ def test_the_stream_joins_only_after_the_first_look_at_the_registry(
             broker=broker,
             registry=registry,
             store=MemoryDatabase().fleet_store(),
+            comparisons=MemoryDatabase().comparison_store(),
             database=lambda: None,
             clock=clock,
         ),

@@ -60,7 +60,7 @@ class Speaking(MemoryBroker):
         (ModelEventKind.PROMOTED, True),
         (ModelEventKind.ROLLED_BACK, True),
         (ModelEventKind.ARCHIVED, True),
-        (ModelEventKind.REGISTERED, False),
+        (ModelEventKind.REGISTERED, True),
         (ModelEventKind.LOAD_REFUSED, False),
     ],
 )
@@ -69,7 +69,7 @@ def test_only_a_version_that_moved_is_a_reason_to_look(kind: ModelEventKind, wak
     broker.create_topics(topics.ALL)
     broker.said = events.encode(_event(kind))
     wanted = threading.Event()
-    ModelNews(broker, wanted, retry_s=0.0).run(Heard(looks=2))
+    ModelNews(broker, [wanted], retry_s=0.0).run(Heard(looks=2))
     assert wanted.is_set() is wakes
 
 
@@ -78,14 +78,14 @@ def test_an_event_of_a_kind_not_known_here_is_a_reason_to_look() -> None:
     broker.create_topics(topics.ALL)
     broker.said = b'{"kind": "something new"}'
     wanted = threading.Event()
-    ModelNews(broker, wanted, retry_s=0.0).run(Heard(looks=2))
+    ModelNews(broker, [wanted], retry_s=0.0).run(Heard(looks=2))
     assert wanted.is_set()
 
 
 def test_while_the_broker_is_down_it_waits_and_listens_again_later(broker: MemoryBroker) -> None:
     broker.stop()
     wanted, stop = threading.Event(), threading.Event()
-    loop = threading.Thread(target=ModelNews(broker, wanted, retry_s=0.01).run, args=(stop,))
+    loop = threading.Thread(target=ModelNews(broker, [wanted], retry_s=0.01).run, args=(stop,))
     loop.start()
     broker.start()
     try:

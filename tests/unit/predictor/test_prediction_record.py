@@ -165,6 +165,7 @@ def test_http_predictions_are_recorded_and_the_stream_is_not(
             broker=MemoryBroker(),
             registry=registry,
             store=MemoryDatabase().fleet_store(),
+            comparisons=MemoryDatabase().comparison_store(),
             database=lambda: None,
             clock=clock,
             predictions=log,
@@ -186,4 +187,4 @@ def test_http_predictions_are_recorded_and_the_stream_is_not(
 
 
 def test_without_a_log_there_is_no_loop_for_it(world: Any) -> None:
-    assert [loop.name for loop in world.predictor.loops] == ["models", "model-events", "stream"]
+    assert "prediction-log" not in [loop.name for loop in world.predictor.loops]

@@ -1,0 +1,204 @@
+"""Filling windows from stored readings: bounded, beside the stream, and never without proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from faultline.adapters.memory.database import MemoryDatabase
+from faultline.alarms import AlarmPolicy
+from faultline.detector import Detector, Window
+from faultline.errors import Unavailable
+from faultline.judge import Model
+from faultline.ports.broker import Message, Partition
+from faultline.ports.stores import MachineRows, OffsetRange, RecordBatch
+from faultline.readings import Reading, encode_batch, make_reading
+from faultline.topics import READINGS
+from faultline.verdicts import Status
+from services.predictor.contest import uncontested
+from services.predictor.fleet import Fleet
+from services.predictor.metrics import Metrics
+from services.predictor.older_rows import OlderRows, preceded_by
+
+P0 = Partition(READINGS.name, 0)
+WINDOW_ROWS = 150
+
+
+class Store:
+    """A store of readings that can be switched off, and notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.database = MemoryDatabase()
+        self.down = False
+        self.asked: list[tuple[int | None, int | None]] = []
+
+    def put(self, readings: Sequence[Reading]) -> None:
+        batch = RecordBatch({P0: OffsetRange(0, 0)}, readings)
+        self.database.record_store().record("recorder", batch, lambda _: None)
+
+    def readings(
+        self, machine_id: str, start_ms: int | None = None, end_ms: int | None = None
+    ) -> MachineRows:
+        self.asked.append((start_ms, end_ms))
+        if self.down:
+            raise Unavailable("the database is switched off")
+        return self.database.fleet_store().readings(machine_id, start_ms, end_ms)
+
+
+class Setup:
+    """A fleet that has lost its snapshots, and the store behind it."""
+
+    def __init__(self, detector: Detector, clock: Any) -> None:
+        self.store = Store()
+        self.clock = clock
+        self.metrics = Metrics()
+        self.older_rows = OlderRows(
+            self.store,  # type: ignore[arg-type]
+            metrics=self.metrics,
+            clock=clock,
+            retry_s=1.0,
+        )
+        model = Model("faultline-pump", "1", detector)
+        self.fleet = Fleet(
+            uncontested({"pump": model}.get), AlarmPolicy(), older_rows=self.older_rows
+        )
+        self.fleet.own(P0, {})
+        self._offset = 0
+
+    def judge(self, *readings: Reading) -> list[Status]:
+        self._offset += 1
+        cycle = self.fleet.judge([Message(P0, self._offset, b"a", encode_batch(readings))])
+        self.fleet.apply(cycle)
+        return [verdict.status for batch in cycle.verdicts for verdict in batch.verdicts]
+
+    def outcome(self, outcome: str) -> float | None:
+        return self.metrics.registry.get_sample_value(
+            "faultline_predictor_warm_ups_total", {"outcome": outcome}
+        )
+
+
+def _readings(first: int, count: int) -> list[Reading]:
+    values = np.random.default_rng(first).normal(scale=0.1, size=(count, 2))
+    return [
+        make_reading("a", (first + row) * 1_000, {"flow": flow, "heat": heat}, "pump")
+        for row, (flow, heat) in enumerate(values.tolist())
+    ]
+
+
+@pytest.fixture
+def setup(make_detector: Callable[..., Detector], clock: Any) -> Setup:
+    return Setup(make_detector(window_rows=WINDOW_ROWS), clock)
+
+
+def test_after_lost_snapshots_a_machine_goes_on_from_its_stored_rows(setup: Setup) -> None:
+    readings = _readings(0, 400)
+    setup.store.put(readings[:302])
+    assert set(setup.judge(*readings[300:302])) == {Status.WARMING_UP}
+    assert setup.older_rows.step()
+    assert setup.judge(readings[302]) == [Status.NORMAL]
+    assert setup.outcome("filled") == 1.0
+
+
+def test_it_scores_as_if_nothing_had_been_lost(
+    setup: Setup, make_detector: Callable[..., Detector], clock: Any
+) -> None:
+    readings = _readings(0, 400)
+    setup.store.put(readings[:302])
+    setup.judge(*readings[300:302])
+    setup.older_rows.step()
+    anew = setup.fleet.judge([Message(P0, 9, b"a", encode_batch(readings[302:]))])
+    undisturbed = Setup(make_detector(window_rows=WINDOW_ROWS), clock)
+    undisturbed.judge(*readings[:302])
+    same = undisturbed.fleet.judge([Message(P0, 9, b"a", encode_batch(readings[302:]))])
+    scores = [
+        [verdict.score for batch in cycle.verdicts for verdict in batch.verdicts]
+        for cycle in (anew, same)
+    ]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-12)
+
+
+def test_while_the_database_is_down_it_warms_up_by_readings(setup: Setup) -> None:
+    setup.store.down = True
+    readings = _readings(0, WINDOW_ROWS + 2)
+    setup.judge(*readings[:2])
+    setup.older_rows.step()
+    statuses = setup.judge(*readings[2:])
+    assert statuses.index(Status.NORMAL) == WINDOW_ROWS - 3
+
+
+def test_a_store_that_is_down_is_asked_again_a_few_times_and_then_no_more(setup: Setup) -> None:
+    setup.store.down = True
+    setup.judge(*_readings(0, 2))
+    for _ in range(20):
+        setup.older_rows.step()
+        setup.clock.seconds += 1.0
+    assert len(setup.store.asked) == 5
+    assert setup.outcome("not_to_be_had") == 1.0
+
+
+def test_it_does_not_ask_again_before_its_time(setup: Setup) -> None:
+    setup.store.down = True
+    setup.judge(*_readings(0, 2))
+    assert setup.older_rows.step()
+    assert not setup.older_rows.step()
+
+
+def test_rows_that_do_not_reach_up_to_the_window_wait_for_the_recorder(setup: Setup) -> None:
+    readings = _readings(0, 400)
+    setup.store.put(readings[:299])
+    setup.judge(*readings[300:302])
+    setup.older_rows.step()
+    assert setup.judge(readings[302]) == [Status.WARMING_UP]
+    setup.store.put(readings[299:303])
+    setup.clock.seconds += 1.0
+    setup.older_rows.step()
+    assert setup.judge(readings[303]) == [Status.NORMAL]
+
+
+def test_what_is_read_is_bounded_by_time(setup: Setup) -> None:
+    readings = _readings(0, 4_000)
+    setup.store.put(readings)
+    setup.judge(*readings[3_000:3_002])
+    setup.older_rows.step()
+    [(start_ms, end_ms)] = setup.store.asked
+    assert start_ms is not None
+    assert end_ms is not None
+    assert end_ms == 3_000_001
+    assert (end_ms - start_ms) / 1_000 < 2 * WINDOW_ROWS
+
+
+def test_a_new_machine_is_asked_for_once_and_has_nothing(setup: Setup) -> None:
+    readings = _readings(0, 10)
+    setup.store.put(readings)
+    setup.judge(*readings[:2])
+    setup.older_rows.step()
+    setup.judge(*readings[2:])
+    assert not setup.older_rows.step()
+    assert len(setup.store.asked) == 1
+    assert setup.outcome("nothing_older") == 1.0
+
+
+def test_a_window_that_is_long_enough_is_not_asked_for(setup: Setup) -> None:
+    setup.judge(*_readings(0, 400))
+    assert not setup.older_rows.step()
+
+
+def _window(*seconds: int) -> Window:
+    times = np.array(seconds, dtype=np.int64)
+    return Window(("a",), times, times[:, np.newaxis].astype(np.float64))
+
+
+def test_rows_with_a_hole_before_the_window_are_not_put_before_it() -> None:
+    window = _window(30, 40)
+    assert preceded_by(window, _window(10, 20)) is window
+
+
+def test_sensors_of_both_are_kept() -> None:
+    older = Window(("b",), np.array([10, 20]), np.array([[1.0], [2.0]]))
+    joined = preceded_by(_window(20, 30), older)
+    assert joined.sensors == ("a", "b")
+    assert joined.values[0, 1] == 1.0
+    assert np.isnan(joined.values[0, 0])
