@@ -42,10 +42,11 @@ def description(trained: Trained, semantic_version: str, apart: Mapping[str, flo
     machines = names([history.machine_id for history in dataset.histories])
     left_out, slow = reasons(fit.left_out_sensors), reasons(fit.slow_sensors)
     sentences = [
-        f"Version {semantic_version}. Trained on {dataset.rows:,} readings of "
+        f"Trained on {dataset.rows:,} readings of "
         f"{len(dataset.histories)} machines of type {dataset.machine_type} ({machines}), "
         f"{format_timestamp(dataset.start_ms)} to {format_timestamp(dataset.end_ms)}."
-        + _left_out(dataset.left_out, dataset.left_out_rows),
+        + _left_out(dataset.left_out, dataset.left_out_rows)
+        + f" Semantic version {semantic_version}.",
         f"{len(fit.detector.sensors)} sensors: {names(fit.detector.sensors)}."
         + (f" Left out: {left_out[:500]}." if left_out else "")
         + (

@@ -128,7 +128,7 @@ def test_a_description_can_be_read(world: Any) -> None:
         "Distance: ",
         "With a baseline of their own: pump-1, pump-2.",
         "Gate: passed",
-        "Version 1.0.0.",
+        "Semantic version 1.0.0.",
         "What tells them apart most: ",
         "Limits: ",
     ):
