@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 from msgspec import structs
 
-from faultline.errors import Conflict, NotFound
+from faultline.errors import Conflict, NotFound, Unavailable
 from faultline.events import ModelEvent, ModelEventKind
 from faultline.ports.clock import Clock
 from faultline.ports.promotions import (
@@ -31,7 +31,9 @@ from services.trainer.record import GATE_REASON_TAG, GATE_TAG
 log = logger(__name__)
 
 FORCED_TAG = "forced"
+EXTERNAL_TAG = "external"
 _LOOK_EVERY_S = 0.05
+_ANNOUNCE_S = 1.0
 _NAMESPACE = UUID("6f0d2f55-9a0f-4c8b-8a47-6d5e3c1b7a90")
 
 
@@ -154,12 +156,16 @@ class Changes:
         Unavailable
             When the broker has not taken them in time; they stay to be announced.
         """
-        # Two of our threads would publish everything twice; for another process that is harmless.
-        with self._announcing:
+        # Two of our threads would publish everything twice; of two processes that is harmless.
+        if not self._announcing.acquire(timeout=_ANNOUNCE_S):
+            raise Unavailable("events are being published, and that takes long")
+        try:
             for change in self._log.unfinished(name):
                 if change.state is PromotionState.DONE:
                     self._announcer.announce(_events(change))
                     self._log.mark_announced(change.promotion_id)
+        finally:
+            self._announcing.release()
 
     def announce_archived(self, name: str, version: str, *, actor: str, reason: str) -> None:
         """Publish that a version beside Production is Archived now; raises `Unavailable`."""
@@ -212,9 +218,9 @@ class Changes:
     def _move(self, change: Promotion) -> None:
         name = change.model_name
         if change.to_version is not None:
-            if change.forced:
-                told = f"by {change.actor}: {change.reason}"
-                self._registry.set_tags(name, change.to_version, {FORCED_TAG: told})
+            tags = _remarks(change)
+            if tags:
+                self._registry.set_tags(name, change.to_version, tags)
             self._registry.promote(name, change.to_version)
         elif change.from_version is not None and self._exists(name, change.from_version):
             self._registry.set_stage(name, change.from_version, Stage.ARCHIVED)
@@ -234,6 +240,16 @@ class Changes:
 def derived(text: str) -> str:
     """An id that is the same whenever it is made of the same text."""
     return str(uuid5(_NAMESPACE, text))
+
+
+def _remarks(change: Promotion) -> dict[str, str]:
+    """Tags by which the version says that it came into Production otherwise than by its gate."""
+    tags = {}
+    if change.forced:
+        tags[FORCED_TAG] = f"by {change.actor}: {change.reason}"
+    if change.kind is PromotionKind.EXTERNAL:
+        tags[EXTERNAL_TAG] = change.reason
+    return tags
 
 
 def _events(change: Promotion) -> list[ModelEvent]:

@@ -53,6 +53,7 @@ def test_an_alias_that_was_moved_is_recorded_and_the_stages_follow_it(world: Any
     row = world.log.list(NAME)[0]
     assert (row.actor, row.gate, row.gate_reason) == ("external", "refused", "because")
     assert "the gate has refused it" in row.reason
+    assert world.registry.version(NAME, "3").tags["external"] == row.reason
     assert stages(world) == {"3": "Production", "2": "Staging", "1": "Archived"}
     assert [(one.kind, one.model_version, one.actor) for one in world.events()[-2:]] == [
         (ModelEventKind.PROMOTED, "3", "external"),
@@ -124,6 +125,15 @@ def test_the_stage_of_the_version_in_production_is_set_back_to_what_the_alias_sa
     by_hand(world, "1", stage=Stage.ARCHIVED)
     look(world)
     assert stages(world)["1"] == "Production"
+    assert len(rows(world)) == 1
+
+
+def test_a_stage_of_ours_that_was_left_behind_moves_nothing(world: Any) -> None:
+    tags = {**world.registry.version(NAME, "2").tags, "stage": "Production"}
+    by_hand(world, "2", stage=Stage.PRODUCTION, tags=tags)
+    look(world)
+    assert world.registry.production(NAME).version == "1"
+    assert stages(world)["2"] == "Archived"
     assert len(rows(world)) == 1
 
 
