@@ -88,6 +88,12 @@ def problem(
     return ProblemResponse(content, status_code=status, headers=headers)
 
 
+def problem_of(error: FaultlineError) -> ProblemResponse:
+    """Build the problem+json response that tells of one of our errors."""
+    status = next(status for kind, status in _STATUS if isinstance(error, kind))
+    return problem(status, str(error))
+
+
 _WAIT = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -164,8 +170,7 @@ def equip(
 
     @app.exception_handler(FaultlineError)
     def ours(_: Request, error: FaultlineError) -> ProblemResponse:
-        status = next(status for kind, status in _STATUS if isinstance(error, kind))
-        return problem(status, str(error))
+        return problem_of(error)
 
     @app.exception_handler(HTTPException)
     def http(_: Request, error: HTTPException) -> ProblemResponse:

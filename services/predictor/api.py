@@ -7,63 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
+from fastapi import APIRouter, Path, Query
 
-from faultline import readings as codec
 from faultline.alarms import AlarmState
 from faultline.errors import NotFound
 from faultline.events import machine_type_of, model_name
 from faultline.ports.stores import FleetStore
 from faultline.readings import check_machine_id, parse_timestamp
 from faultline.verdicts import Status
-from faultline.web import problem, problems
+from faultline.web import problems
 from services.predictor.answers import (
     Alarms,
     MachineAnswer,
     Machines,
     Models,
-    Predictions,
     Verdicts,
     alarm_answer,
-    encode_predictions,
     machine_answer,
     model_answer,
     verdict_answer,
 )
-from services.predictor.bodies import TooLarge, read_body
 from services.predictor.loader import Refusal
-from services.predictor.prediction_record import Predict
+from services.predictor.predicting import Predictions, predict_route
 from services.predictor.slot import ModelSlot
 
-_READING = {
-    "machine_id": "pump-07",
-    "machine_type": "pump",
-    "timestamp": "2026-11-21T08:00:00.000Z",
-    "sensors": {"pressure": 4.1, "vibration": 0.02},
-}
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "One reading, or an array of them, as on the topic `sensor.readings`.",
-        "content": {
-            "application/json": {
-                "schema": {
-                    "oneOf": [
-                        {"type": "object"},
-                        {"type": "array", "items": {"type": "object"}, "minItems": 1},
-                    ]
-                },
-                "examples": {
-                    "one": {"summary": "One reading", "value": _READING},
-                    "many": {"summary": "Several readings", "value": [_READING]},
-                },
-            }
-        },
-    }
-}
 _MACHINE_TYPE = "^[a-z0-9_-]{1,63}$"
 _EPOCH_DIGITS = 18
 _MachineId = Annotated[
@@ -80,63 +49,25 @@ _Time = Annotated[
 
 
 def routes(
-    predict: Predict,
+    predictions: Predictions,
     slot: ModelSlot,
     refusals: Callable[[], Mapping[str, Refusal]],
     store: FleetStore,
-    request_bytes: int,
 ) -> APIRouter:
     """All routes of the predictor's API.
 
     Parameters
     ----------
-    predict
-        Judges readings outside the stream.
+    predictions
+        Answers requests to predict.
     refusals
         The refused version of each model, by model name.
-    request_bytes
-        Largest body of a request to predict.
     """
     router = APIRouter(prefix="/api/v1")
-    _add_predict(router, predict, request_bytes)
+    router.include_router(predict_route(predictions))
     _add_models(router, slot, refusals)
     _add_lists(router, store)
     return router
-
-
-def _add_predict(router: APIRouter, judge: Predict, request_bytes: int) -> None:
-    def answer(body: bytes) -> Response:
-        decoded = codec.decode(body)
-        if decoded.refusals:
-            errors = [
-                {"index": refusal.position, "reason": refusal.reason}
-                for refusal in decoded.refusals
-            ]
-            detail = f"{len(errors)} of the readings break the format; nothing was judged"
-            return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
-        return Response(encode_predictions(judge(decoded.readings)), media_type="application/json")
-
-    @router.post(
-        "/predict",
-        tags=["verdicts"],
-        response_class=Response,
-        responses={
-            200: {"model": Predictions, "description": "One verdict per reading, in order."},
-            **problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
-        },
-        openapi_extra=_BODY,
-    )
-    async def predict(request: Request) -> Response:
-        """Judge readings now, with every sensor's contribution.
-
-        A machine that the stream knows goes on from its live window, which stays as it is. Nothing
-        is stored or published. A machine type without a model is answered `no_model`.
-        """
-        try:
-            body = await read_body(request, request_bytes)
-        except TooLarge as error:
-            return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
-        return await run_in_threadpool(answer, body)
 
 
 def _add_models(

@@ -25,6 +25,7 @@ from services.predictor.loader import ModelLoader
 from services.predictor.metrics import Metrics
 from services.predictor.news import Announcer, ModelNews
 from services.predictor.older_rows import OlderRows
+from services.predictor.predicting import Predictions, Shortcut
 from services.predictor.prediction_record import Predict, PredictionRecord
 from services.predictor.settings import PredictorSettings
 from services.predictor.shadow import Shadow, assemble_shadow
@@ -147,7 +148,9 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
             slot, shadow.slot, shadow.contests, shadow.loader.refusals, ports.comparisons
         )
     )
-    app.include_router(routes(predict, slot, loader.refusals, ports.store, most_bytes))
+    predictions = Predictions(predict, most_bytes)
+    app.add_middleware(Shortcut, predictions=predictions)
+    app.include_router(routes(predictions, slot, loader.refusals, ports.store))
     app.include_router(invocation_routes(predict, fleet, slot, most_bytes))
     # Without a model it is ready: it says `no_model`, and that is what is to be said.
     equip(app, {"stream": stream.trouble, "database": ports.database}, metrics.registry)

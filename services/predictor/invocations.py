@@ -174,7 +174,7 @@ def invocation_routes(
         """
         query = {"machine_type": machine_type, "machine_id": machine_id}
         try:
-            body = await read_body(request, request_bytes)
+            body = await read_body(request.receive, request_bytes)
         except TooLarge as error:
             return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
         return await run_in_threadpool(

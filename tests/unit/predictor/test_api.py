@@ -19,8 +19,9 @@ from faultline.ports.registry import ModelVersion
 from faultline.readings import Reading, encode_batch, format_timestamp, make_reading
 from faultline.verdicts import Status, Verdict
 from faultline.web import equip
-from services.predictor.answers import Predictions
+from services.predictor import answers
 from services.predictor.api import routes
+from services.predictor.predicting import Predictions
 
 Register = Callable[..., ModelVersion]
 MACHINE = "pump/7 ü"
@@ -89,7 +90,7 @@ def test_the_answer_is_what_the_documentation_says(world: World, register: Regis
     register()
     world.predictor.loader.refresh()
     answer = world.http.post("/api/v1/predict", content=encode_batch(_rows(3)))
-    documented = Predictions.model_validate(answer.json())
+    documented = answers.Predictions.model_validate(answer.json())
     assert documented.model_dump(mode="json") == answer.json()
 
 
@@ -320,9 +321,8 @@ def test_while_the_store_is_down_lists_say_so(stored: World) -> None:
             raise Unavailable("the database does not answer")
 
     app = FastAPI()
-    app.include_router(
-        routes(stored.predictor.fleet.predict, stored.predictor.slot, dict, Down(), 1_000)
-    )
+    predictions = Predictions(stored.predictor.fleet.predict, 1_000)
+    app.include_router(routes(predictions, stored.predictor.slot, dict, Down()))
     equip(app, {}, CollectorRegistry())
     answer = TestClient(app).get("/api/v1/machines")
     assert answer.status_code == 503

@@ -1,0 +1,146 @@
+"""`POST /api/v1/predict`: bytes in, bytes out, by the shortest way there is.
+
+Judging one reading takes a fraction of a millisecond, and what a framework does around it would
+take as long: routing, dependencies, a thread. So a request is answered before all that
+(`Shortcut`), and the framework's route is its description, and a second way to the same answer.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from faultline import readings as codec
+from faultline.errors import FaultlineError
+from faultline.readings import Decoded, Reading
+from faultline.web import problem, problem_of, problems
+from services.predictor import answers
+from services.predictor.answers import encode_predictions
+from services.predictor.bodies import TooLarge, read_body
+from services.predictor.prediction_record import Predict
+
+PATH = "/api/v1/predict"
+
+_MOST_AT_ONCE = 1
+"""So many readings are judged in the event loop: they take less time than a change of thread."""
+
+_READING = {
+    "machine_id": "pump-07",
+    "machine_type": "pump",
+    "timestamp": "2026-11-21T08:00:00.000Z",
+    "sensors": {"pressure": 4.1, "vibration": 0.02},
+}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "One reading, or an array of them, as on the topic `sensor.readings`.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "oneOf": [
+                        {"type": "object"},
+                        {"type": "array", "items": {"type": "object"}, "minItems": 1},
+                    ]
+                },
+                "examples": {
+                    "one": {"summary": "One reading", "value": _READING},
+                    "many": {"summary": "Several readings", "value": [_READING]},
+                },
+            }
+        },
+    }
+}
+
+
+class Predictions:
+    """Answers requests to predict.
+
+    Parameters
+    ----------
+    predict
+        Judges readings outside the stream.
+    request_bytes
+        Largest body.
+    """
+
+    def __init__(self, predict: Predict, request_bytes: int) -> None:
+        self._predict = predict
+        self._request_bytes = request_bytes
+
+    async def answer(self, receive: Receive) -> Response:
+        """Read a request's body, and answer."""
+        try:
+            body = await read_body(receive, self._request_bytes)
+            decoded = codec.decode(body)
+            if decoded.refusals:
+                return _refused(decoded)
+            if len(decoded.readings) <= _MOST_AT_ONCE:
+                content = self._judged(decoded.readings)
+            else:
+                content = await run_in_threadpool(self._judged, decoded.readings)
+        except TooLarge as error:
+            return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
+        except FaultlineError as error:
+            return problem_of(error)
+        except ClientDisconnect:
+            # Nobody hears it.
+            return Response(status_code=HTTPStatus.BAD_REQUEST)
+        return Response(content, media_type="application/json")
+
+    def _judged(self, readings: list[Reading]) -> bytes:
+        return encode_predictions(self._predict(readings))
+
+
+class Shortcut:
+    """ASGI middleware: answers requests to predict itself, and passes all others on."""
+
+    def __init__(self, app: ASGIApp, predictions: Predictions) -> None:
+        self._app = app
+        self._predictions = predictions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on."""
+        if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST":
+            response = await self._predictions.answer(receive)
+            await response(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def predict_route(predictions: Predictions) -> APIRouter:
+    """The route, described."""
+    router = APIRouter()
+
+    @router.post(
+        PATH.removeprefix("/api/v1"),
+        tags=["verdicts"],
+        response_class=Response,
+        responses={
+            200: {
+                "model": answers.Predictions,
+                "description": "One verdict per reading, in order.",
+            },
+            **problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+        },
+        openapi_extra=_BODY,
+    )
+    async def predict(request: Request) -> Response:
+        """Judge readings now, with every sensor's contribution.
+
+        A machine that the stream knows goes on from its live window, which stays as it is. Nothing
+        is stored or published. A machine type without a model is answered `no_model`.
+        """
+        return await predictions.answer(request.receive)
+
+    return router
+
+
+def _refused(decoded: Decoded) -> Response:
+    errors = [{"index": refusal.position, "reason": refusal.reason} for refusal in decoded.refusals]
+    detail = f"{len(errors)} of the readings break the format; nothing was judged"
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
