@@ -5,6 +5,7 @@ from __future__ import annotations
 from faultline.adapters.clock import SystemClock
 from faultline.adapters.memory.comparisons import MemoryComparisonStore
 from faultline.adapters.memory.fleet_store import MemoryFleetStore
+from faultline.adapters.memory.gate_log import MemoryGateLog
 from faultline.adapters.memory.job_queue import MemoryJobQueue
 from faultline.adapters.memory.promotion_log import MemoryPromotionLog
 from faultline.adapters.memory.record_store import MemoryRecordStore
@@ -44,6 +45,10 @@ class MemoryDatabase:
     def promotion_log(self) -> MemoryPromotionLog:
         """Every change of Production."""
         return MemoryPromotionLog(self._tables)
+
+    def gate_log(self) -> MemoryGateLog:
+        """What the gate found of every version."""
+        return MemoryGateLog(self._tables)
 
     def ping(self) -> str | None:
         """Why the database cannot be used now: it always can."""

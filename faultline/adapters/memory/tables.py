@@ -11,6 +11,7 @@ from faultline.alarms import Alarm, AlarmState
 from faultline.comparisons import Comparison
 from faultline.labels import FaultLabel
 from faultline.ports.broker import Partition
+from faultline.ports.gate_log import GateDecision
 from faultline.ports.jobs import TrainingJob
 from faultline.ports.promotions import Promotion
 from faultline.ports.stores import StoredVerdict
@@ -51,6 +52,7 @@ class Tables:
     offsets: dict[tuple[str, Partition], int] = field(default_factory=dict)
     jobs: dict[str, JobRow] = field(default_factory=dict)
     promotions: dict[str, Promotion] = field(default_factory=dict)
+    gate_decisions: dict[str, GateDecision] = field(default_factory=dict)
     comparisons: dict[tuple[str, ...], Comparison] = field(default_factory=dict)
     turns: set[str] = field(default_factory=set)
 

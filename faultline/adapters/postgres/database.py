@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from faultline.adapters.postgres.address import parsed
 from faultline.adapters.postgres.comparison_store import PostgresComparisonStore
 from faultline.adapters.postgres.fleet_store import PostgresFleetStore
+from faultline.adapters.postgres.gate_log import PostgresGateLog
 from faultline.adapters.postgres.job_queue import PostgresJobQueue
 from faultline.adapters.postgres.outages import outages_as_unavailable
 from faultline.adapters.postgres.promotion_log import PostgresPromotionLog
@@ -76,6 +77,10 @@ class PostgresDatabase:
     def promotion_log(self) -> PostgresPromotionLog:
         """Every change of Production."""
         return PostgresPromotionLog(self)
+
+    def gate_log(self) -> PostgresGateLog:
+        """What the gate found of every version."""
+        return PostgresGateLog(self)
 
     def ping(self) -> str | None:
         """Why the database cannot be used now; None when it can."""

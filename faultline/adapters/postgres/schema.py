@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from faultline.adapters.postgres.columns import Document, EpochMs
 from faultline.alarms import Alarm
 from faultline.comparisons import Side
+from faultline.gate_report import GateReport
 from faultline.ports.jobs import TrainingRequest
 from faultline.verdicts import SensorContribution
 
@@ -194,6 +195,21 @@ comparisons = Table(
     Column("agreed", BigInteger, nullable=False),
     Column("champion", Document(Side), nullable=False),
     Column("challenger", Document(Side), nullable=False),
+)
+
+# Without a version until it is registered: the decision is written down before.
+gate_decisions = Table(
+    "gate_decisions",
+    METADATA,
+    Column("decision_id", Text, primary_key=True),
+    Column("model_name", Text, nullable=False),
+    Column("model_version", Text),
+    Column("job_id", Text, nullable=False),
+    Column("at", EpochMs, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("report", Document(GateReport), nullable=False),
+    Index(None, "model_name", "model_version"),
 )
 
 stream_offsets = Table(
