@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultline.detector.adaptation import Adaptation, AdaptationRule
-from faultline.detector.following import adapted
+from faultline.detector.following import learnt
 from faultline.detector.frame import Frame
 from faultline.detector.new_normal import NewNormal
 
@@ -71,19 +71,19 @@ def place(
     n = len(means)
     stretches: list[_Stretch] = []
     start = 0
-    for at in rule.steps(adaptation.rows, n):
-        stretches.append(_Stretch(start, at + 1, adaptation))
-        start = at + 1
-        if judged[at]:
-            row = slice(at, at + 1)
-            adaptation = adapted(
-                frame,
-                rule,
-                adaptation,
-                at_ms=timestamps_ms.item(at),
-                mean=means[row],
-                widened=None if widened is None else widened[row],
-            )
+    steps = [at for at in rule.steps(adaptation.rows, n) if judged[at]]
+    if steps:
+        after = learnt(
+            frame,
+            rule,
+            adaptation,
+            times_ms=timestamps_ms[steps],
+            means=means[steps],
+            widened=None if widened is None else widened[steps],
+        )
+        for at, known in zip(steps, after, strict=True):
+            stretches.append(_Stretch(start, at + 1, adaptation))
+            start, adaptation = at + 1, known
     if start < n or not stretches:
         stretches.append(_Stretch(start, n, adaptation))
     found = _found(frame, stretches, means, widened, judged)
@@ -122,7 +122,8 @@ def _found(
         shifts = np.concatenate([frame.shift(known) for _, _, known in stretches])
         lengths = [stop - start for start, stop, _ in stretches]
         shift_of = np.repeat(np.arange(len(stretches)), lengths)
-        places = means - shifts.take(shift_of, axis=0)
+        places = shifts.take(shift_of, axis=0)
+        np.subtract(means, places, out=places)
     count = np.count_nonzero(judged)
     if n and count == n:
         distance, cluster = frame.metric.nearest(places, widened, frame.clusters)
