@@ -128,8 +128,12 @@ class Challenger:
             self._metrics.challenger_readings.labels("dropped").inc(dropped)
 
     def forget(self, partitions: Collection[Partition] | None = None) -> None:
-        """Let go of the machines of partitions, of all when None."""
+        """Let go of the machines of partitions, of all when None, and of what waits of them.
+
+        Whoever has them next may judge it again: it is not to be counted twice.
+        """
         with self._lock:
+            before = self._waiting
             kept = [
                 one
                 for one in self._queue
@@ -137,6 +141,7 @@ class Challenger:
             ]
             self._queue = deque(kept)
             self._waiting = sum(len(one.readings) for one in kept)
+            self._metrics.challenger_readings.labels("dropped").inc(before - self._waiting)
             self._own = {
                 machine_id: own
                 for machine_id, own in self._own.items()

@@ -99,7 +99,7 @@ class Metrics:
         self.challenger_readings = Counter(
             "faultline_predictor_challenger_readings",
             "Readings for a second version to score: compared, unscored (one of the two had no "
-            "score), or dropped because too many waited.",
+            "score), or dropped because too many waited or the partition went elsewhere.",
             ["outcome"],
             registry=self.registry,
         )

@@ -17,7 +17,7 @@ from faultline.readings import Reading, encode_messages
 from services.ingest.recorder.application import Recorder
 from services.ingest.recorder.dead_letters import DeadLetterQueue
 from services.ingest.recorder.metrics import RecorderMetrics
-from services.ingest.recorder.stream import BatchLimits, RecorderStream
+from services.ingest.recorder.stream import TOPICS, BatchLimits, RecorderStream
 
 DEADLINE_S = 20.0
 
@@ -84,7 +84,7 @@ class Plant:
         store = self.database.record_store()
         return all(
             store.offsets("recorder", [partition]).get(partition, 0) == self.broker.end(partition)
-            for topic in (topics.READINGS, topics.VERDICTS, topics.ALARMS, topics.LABELS)
+            for topic in TOPICS
             for partition in self.broker.partitions(topic.name)
         )
 
