@@ -400,6 +400,7 @@ def test_the_interface_is_described(world: Any) -> None:
         f"{BASE}/{{name}}/versions/{{version}}/promote",
         f"{BASE}/{{name}}/history",
         f"{BASE}/{{name}}/rollback",
+        f"{BASE}/{{name}}/versions/{{version}}/backtest",
     }
     assert all(one["description"] for methods in ours.values() for one in methods.values())
 
