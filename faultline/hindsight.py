@@ -7,7 +7,7 @@ filled the window. It knows ports, not what is behind them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from faultline.errors import InvalidBundle, NotFound
@@ -21,6 +21,10 @@ LoadModel = Callable[[str, str], Model]
 """A registered version by name and number; raises `NotFound`, `InvalidBundle`, `Unavailable`."""
 
 _PAGE = 5_000
+_LOST = (
+    "a predictor that lost its snapshots begins anew, and a challenger brings a lasting new state "
+    "along from the shadow: when either happened is not stored"
+)
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,19 @@ def look_back(store: FleetStore, load: LoadModel, machine_id: str, timestamp_ms:
     rows = store.readings(machine_id, start_ms, timestamp_ms + 1)
     caveats += _missing(rows, [*before, *past.stretch])
     recomputation = Recomputation(rows, models)
-    for _ in recomputation.judge([*before, *past.stretch[:-1]]):
-        pass
-    (last,) = recomputation.judge(past.stretch[-1:], EVERYTHING)
+    last = _last(recomputation, [*before, *past.stretch])
+    if not last.equal and last.anew is not None and model is not None:
+        # The predictor fills a window that is too short for a version from the stored readings.
+        filled = Recomputation(rows, models)
+        filled.fill(before, model)
+        other = _last(filled, past.stretch)
+        if other.equal:
+            last = other
+            caveats.append("it comes out equal when the window is filled from stored readings")
     if last.anew is None:
         caveats.append(_why_not(last))
+    elif not last.equal:
+        caveats.append(_LOST)
     return Hindsight(
         stored=stored,
         anew=last.anew,
@@ -103,6 +115,13 @@ def look_back(store: FleetStore, load: LoadModel, machine_id: str, timestamp_ms:
         of_version=len(past.stretch),
         caveats=tuple(caveats),
     )
+
+
+def _last(recomputation: Recomputation, verdicts: Sequence[StoredVerdict]) -> Recomputed:
+    for _ in recomputation.judge(verdicts[:-1]):
+        pass
+    (last,) = recomputation.judge(verdicts[-1:], EVERYTHING)
+    return last
 
 
 def _verdict(store: FleetStore, machine_id: str, timestamp_ms: int) -> StoredVerdict:
@@ -164,6 +183,9 @@ class _Past:
                 break
             end_ms = page[-1].verdict.timestamp_ms
         of_version = len(newest_first) if begin is None else begin
+        # A version begins with its own first verdict: rows without a model only fill the window.
+        while of_version > 1 and newest_first[of_version - 1].model_version is None:
+            of_version -= 1
         self.stretch = newest_first[:of_version][::-1]
         self.before = newest_first[of_version : of_version + rows_to_fill][::-1]
         self._first_seen_ms = store.machine(stored.machine_id).first_seen_ms

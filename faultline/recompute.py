@@ -81,6 +81,13 @@ class Recomputation:
         self._models = models
         self._state: MachineState | None = None
 
+    def fill(self, verdicts: Sequence[StoredVerdict], model: Model) -> None:
+        """Begin with a window that has the readings of these verdicts, and nothing followed."""
+        readings = self._readings(verdicts)
+        if readings:
+            judgement = judge(model, None, readings, AlarmPolicy(), NO_CONTRIBUTIONS)
+            self._state = MachineState(window=judgement.state.window)
+
     def judge(
         self, verdicts: Sequence[StoredVerdict], explanation: Explanation = NO_CONTRIBUTIONS
     ) -> Iterator[Recomputed]:
@@ -121,13 +128,7 @@ class Recomputation:
     def _part(
         self, model: Model | None, part: Sequence[StoredVerdict], explanation: Explanation
     ) -> Iterator[Recomputed]:
-        # A late reading never was in the window: in time order it would get there.
-        readings = [
-            self._reading(stored)
-            for stored in part
-            if stored.verdict.timestamp_ms in self._row_at
-            and stored.verdict.status is not Status.LATE
-        ]
+        readings = self._readings(part)
         anew: dict[int, Verdict] = {}
         if readings:
             judgement = judge(model, self._state, readings, AlarmPolicy(), explanation)
@@ -135,6 +136,15 @@ class Recomputation:
             anew = {verdict.timestamp_ms: verdict for verdict in judgement.batch.verdicts}
         for stored in part:
             yield Recomputed(stored, anew.get(stored.verdict.timestamp_ms))
+
+    def _readings(self, part: Sequence[StoredVerdict]) -> list[Reading]:
+        # A late reading never was in the window: in time order it would get there.
+        return [
+            self._reading(stored)
+            for stored in part
+            if stored.verdict.timestamp_ms in self._row_at
+            and stored.verdict.status is not Status.LATE
+        ]
 
     def _reading(self, stored: StoredVerdict) -> Reading:
         at_ms = stored.verdict.timestamp_ms

@@ -65,11 +65,17 @@ class Stored:
         self,
         cuts: Sequence[tuple[int, str | None]],
         readings: Sequence[Reading] | None = None,
+        *,
+        filled: bool = False,
     ) -> None:
+        """`filled`: the predictor finds the window's rows in the store when a version begins."""
         self.readings = list(readings or streamed())
         self.batches: list[VerdictBatch] = []
         state, begin = None, 0
         for end, version in cuts:
+            if filled and begin:
+                last = judge(model("2"), None, self.readings[:begin], AlarmPolicy()).state
+                state = replace(state or last, window=last.window)
             for start in range(begin, end, 37):
                 part = self.readings[start : min(start + 37, end)]
                 judgement = judge(model(version) if version else None, state, part, AlarmPolicy())
@@ -117,6 +123,29 @@ def test_the_replay_begins_where_the_version_did_and_fills_the_window_before() -
     assert found.of_version == 101
     assert found.replayed == 101 + filling
     assert found.replayed_from_ms == (700 - filling) * STEP_MS
+
+
+def test_a_window_that_was_filled_from_the_store_is_filled_again() -> None:
+    stored = Stored([(700, "1"), (ROWS, "2")], filled=True)
+    found = stored.look_back(701)
+    assert found.stored.verdict.status is not Status.WARMING_UP
+    assert found.equal
+    assert "filled from stored readings" in found.caveats[-1]
+
+
+def test_what_is_not_equal_says_what_may_have_been_lost() -> None:
+    stored = Stored([(ROWS, "1")])
+    alone = Stored([(1_000, "1")], stored.readings[500:])
+    stored.batches = [*stored.batches[:14], *alone.batches]
+    found = stored.look_back(1_200)
+    assert not found.equal
+    assert "lost its snapshots" in found.caveats[-1]
+
+
+def test_rows_from_before_the_first_version_only_fill_the_window() -> None:
+    found = Stored([(1_000, None), (ROWS, "1")]).look_back(1_100)
+    assert (found.equal, found.of_version) == (True, 101)
+    assert found.replayed < 500
 
 
 def test_after_a_rollback_it_begins_with_the_rollback() -> None:
