@@ -14,6 +14,7 @@ class ModelEventKind(StrEnum):
     PROMOTED = "promoted"
     ARCHIVED = "archived"
     ROLLED_BACK = "rolled_back"
+    GATE_PASSED = "gate_passed"
     GATE_REFUSED = "gate_refused"
     LOAD_REFUSED = "load_refused"
 

@@ -41,6 +41,7 @@ __all__ = [
     "InjectionReport",
     "NotEvaluated",
     "StandIn",
+    "alarm_share",
     "evaluate",
     "fit_stand_in",
     "measure",
@@ -245,3 +246,22 @@ def _report(
         fit_seconds=fit_seconds,
         seconds=seconds,
     )
+
+
+def alarm_share(
+    detector: Detector,
+    sensors: Sequence[str],
+    healthy: Sequence[MachineHistory],
+    rule: AlarmRule,
+) -> float | None:
+    """The part of the scored rows in alarm; None when none can be scored.
+
+    Parameters
+    ----------
+    sensors
+        The columns of the rows.
+    """
+    watcher = Watcher(detector, sensors, rule)
+    found = [untouched(watcher, history) for history in healthy if len(history.values)]
+    scored_rows = sum(one.scored_rows for one in found)
+    return sum(one.open_rows for one in found) / scored_rows if scored_rows else None

@@ -13,6 +13,8 @@ from fastapi import FastAPI
 from faultline import __version__
 from faultline.ports.broker import Broker
 from faultline.ports.clock import Clock
+from faultline.ports.comparisons import ComparisonStore
+from faultline.ports.gate_log import GateLog
 from faultline.ports.jobs import JobQueue
 from faultline.ports.promotions import PromotionLog
 from faultline.ports.registry import ModelRegistry
@@ -21,11 +23,13 @@ from faultline.service import Loop
 from faultline.web import equip
 from services.trainer.announcer import Announcer
 from services.trainer.api import job_routes, model_routes
+from services.trainer.assessment import Assessor
 from services.trainer.backtest_api import backtest_routes
 from services.trainer.change import Changes
 from services.trainer.evidence import Draw
 from services.trainer.metrics import Metrics
 from services.trainer.plots import draw_plots
+from services.trainer.probation import Probation
 from services.trainer.promotion import Promotions
 from services.trainer.reconciliation import Reconciler
 from services.trainer.revision import git_commit
@@ -52,6 +56,8 @@ class Ports:
     store: FleetStore
     queue: JobQueue
     promotion_log: PromotionLog
+    gate_log: GateLog
+    comparisons: ComparisonStore
     clock: Clock
     database: Callable[[], str | None]
     tracking: Callable[[], str | None]
@@ -66,6 +72,7 @@ class Trainer:
     loops: Sequence[Loop]
     worker: Worker
     reconciler: Reconciler
+    probation: Probation
     promotions: Promotions
     metrics: Metrics
 
@@ -88,20 +95,37 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
     training = Training(
         store=ports.store,
         registry=ports.registry,
+        assessor=Assessor(
+            ports.store,
+            ports.registry,
+            settings.gate_limits(),
+            threads=settings.trainer_threads,
+            evaluate=settings.trainer_evaluate_faults,
+        ),
+        gate_log=ports.gate_log,
         promotions=promotions,
         announcer=announcer,
         metrics=metrics,
         clock=ports.clock,
         rules=Rules(
-            limits=settings.gate_limits(),
             max_history_rows=settings.trainer_max_history_rows,
             threads=settings.trainer_threads,
             retry_s=settings.trainer_retry_s,
             git_commit=settings.trainer_git_commit or git_commit(),
             snapshot_max_bytes=settings.trainer_snapshot_max_bytes,
-            evaluate_faults=settings.trainer_evaluate_faults,
         ),
         draw=draw,
+    )
+    probation = Probation(
+        registry=ports.registry,
+        comparisons=ports.comparisons,
+        queue=ports.queue,
+        gate_log=ports.gate_log,
+        promotions=promotions,
+        announcer=announcer,
+        clock=ports.clock,
+        limits=settings.gate_limits(),
+        every_s=settings.trainer_reconcile_s,
     )
     worker = Worker(
         ports.queue,
@@ -124,9 +148,14 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
     equip(app, checks, metrics.registry)
     return Trainer(
         app=app,
-        loops=(Loop("worker", worker.run), Loop("reconciler", reconciler.run)),
+        loops=(
+            Loop("worker", worker.run),
+            Loop("reconciler", reconciler.run),
+            Loop("probation", probation.run),
+        ),
         worker=worker,
         reconciler=reconciler,
+        probation=probation,
         promotions=promotions,
         metrics=metrics,
     )

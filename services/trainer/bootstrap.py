@@ -25,6 +25,8 @@ def main() -> int:
         store=database.fleet_store(),
         queue=database.job_queue(),
         promotion_log=database.promotion_log(),
+        gate_log=database.gate_log(),
+        comparisons=database.comparison_store(),
         clock=SystemClock(),
         database=database.ping,
         tracking=registry.ping,

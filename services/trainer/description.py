@@ -66,7 +66,7 @@ def description(trained: Trained, semantic_version: str, apart: Mapping[str, flo
         "of the blocks.",
         _evaluated(evaluation),
         _LIMITS,
-        f"Gate: {'passed' if gate.passed else 'refused'} ({gate.reason}).",
+        f"Gate: {gate.decision} ({gate.reason}).",
     ]
     return "\n\n".join(sentences)
 

@@ -18,13 +18,13 @@ from faultline.detector.config import FitConfig
 from faultline.detector.evaluation import NotEvaluated
 from faultline.detector.fit import Fit
 from faultline.events import model_name
+from faultline.gate_report import GateReport
 from faultline.readings import format_timestamp
 from faultline.recipe import FOLDER
 from faultline.rows import take
 from services.trainer.dataset import Dataset
 from services.trainer.dataset_files import write_dataset
 from services.trainer.evaluation import Evaluation
-from services.trainer.gate import GateReport
 from services.trainer.gate_page import gate_page
 from services.trainer.windows import WindowSample, discrimination, sample_windows
 
@@ -102,7 +102,12 @@ def write_evidence(
     )
     _write(
         folder / "gate.json",
-        {"passed": gate.passed, "reason": gate.reason, "checks": gate.checks},
+        {
+            "decision": gate.decision,
+            "passed": gate.passed,
+            "reason": gate.reason,
+            **msgspec.structs.asdict(gate),
+        },
     )
     (folder / "gate.md").write_text(gate_page(gate), encoding="utf-8")
     _write(

@@ -3,85 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
-import msgspec
+from faultline.gate_report import Check, Decision, GateReport
+from services.trainer.gate_facts import Beside, BlockRate, GateLimits, KnownFaults, Pair
+
+__all__ = [
+    "Beside",
+    "BlockRate",
+    "Check",
+    "Decision",
+    "GateLimits",
+    "GateReport",
+    "KnownFaults",
+    "Pair",
+    "judge",
+    "judge_shadow",
+    "ordinary_alarm_rate",
+]
 
 _SET_ASIDE = 0.2
 """A warm-up or an unnoticed fault in the history makes single blocks unlike the rest. The boundary
 is not moved by them, so they alone don't decide here either."""
-
-
-class BlockRate(NamedTuple):
-    """A held-out block: its windows, and the part of them above the boundary."""
-
-    windows: int
-    alarm_rate: float
-
-
-@dataclass(frozen=True)
-class GateLimits:
-    """What the gate asks for.
-
-    Attributes
-    ----------
-    min_rows
-        Windows learnt from, at least.
-    min_silhouette
-        Of the chosen clusters, at least.
-    pass_single_cluster
-        Whether one cluster, whose silhouette is undefined, passes.
-    max_alarm_rate
-        `ordinary_alarm_rate`, at most.
-    """
-
-    min_rows: int
-    min_silhouette: float
-    pass_single_cluster: bool
-    max_alarm_rate: float
-
-
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at.
-
-    Attributes
-    ----------
-    value
-        None when it is undefined.
-    limit
-        What it was held against.
-    must_be
-        On which side of the limit it has to be.
-    passed
-        The verdict.
-    reason
-        The same in a sentence.
-    """
-
-    name: str
-    value: float | None
-    limit: float
-    must_be: Literal["at least", "at most"]
-    passed: bool
-    reason: str
-
-
-class GateReport(msgspec.Struct, frozen=True):
-    """All checks and what they come to."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every check was passed."""
-        return all(check.passed for check in self.checks)
-
-    @property
-    def reason(self) -> str:
-        """The refusals, or all checks when there are none, in one sentence."""
-        refused = [check.reason for check in self.checks if not check.passed]
-        return "; ".join(refused or [check.reason for check in self.checks])
 
 
 def ordinary_alarm_rate(blocks: Sequence[BlockRate]) -> float:
@@ -104,58 +46,221 @@ def ordinary_alarm_rate(blocks: Sequence[BlockRate]) -> float:
 
 
 def judge(
-    *, rows: int, silhouette: float | None, blocks: Sequence[BlockRate], limits: GateLimits
+    *,
+    rows: int,
+    silhouette: float | None,
+    blocks: Sequence[BlockRate],
+    limits: GateLimits,
+    stability: float | None = None,
+    smallest_share: float = 1.0,
+    known_faults: KnownFaults | None = None,
+    beside: Beside | None = None,
+    notes: Sequence[str] = (),
 ) -> GateReport:
-    """Hold a version against the limits.
+    """Hold a version against the limits and, where there is one, against the champion.
 
     Parameters
     ----------
     rows
         Windows learnt from.
-    silhouette
-        None when there is one cluster only, for which it is undefined.
+    silhouette, stability
+        None when there is one cluster only, for which they are undefined.
     blocks
         Every held-out block.
+    smallest_share
+        Part of the windows in the smallest cluster.
+    known_faults
+        None when there are none.
+    beside
+        None without a champion to compare with.
+    notes
+        Why there is none, if that has to be said.
     """
-    alarm_rate = ordinary_alarm_rate(blocks)
+    checks = [
+        _at_least(
+            "rows",
+            float(rows),
+            limits.min_rows,
+            f"{rows} windows to learn from, at least {limits.min_rows} asked for",
+        ),
+        _silhouette(silhouette, limits),
+        _stability(stability, limits.min_stability),
+        _at_least(
+            "smallest_cluster",
+            smallest_share,
+            limits.min_cluster_share,
+            f"{smallest_share:.1%} of the windows in the smallest cluster, at least "
+            f"{limits.min_cluster_share:.1%} asked for",
+        ),
+        _alarm_rate(ordinary_alarm_rate(blocks), limits.max_alarm_rate),
+    ]
+    if known_faults is not None:
+        checks.append(_known_faults(known_faults, limits.max_less_recall))
+    if beside is None:
+        return GateReport(tuple(checks), notes=tuple(notes))
+    checks += _beside(beside, limits)
+    return GateReport(
+        tuple(checks),
+        champion=beside.version,
+        notes=(*notes, *beside.notes),
+        shadow_readings=limits.min_shadow_readings,
+    )
+
+
+def judge_shadow(
+    *, champion: str, readings: int, failures: Pair, limits: GateLimits
+) -> GateReport | None:
+    """Hold what a version did in the shadow against the limits; None while it has done too little.
+
+    Parameters
+    ----------
+    readings
+        Live ones, that both have scored.
+    failures
+        The part of them that each calls a failure.
+    """
+    if readings < limits.min_shadow_readings:
+        return None
     return GateReport(
         (
-            Check(
-                name="rows",
-                value=float(rows),
-                limit=float(limits.min_rows),
-                must_be="at least",
-                passed=rows >= limits.min_rows,
-                reason=f"{rows} windows to learn from, at least {limits.min_rows} asked for",
+            _at_least(
+                "shadow_readings",
+                float(readings),
+                limits.min_shadow_readings,
+                f"{readings:,} live readings scored beside version {champion}, at least "
+                f"{limits.min_shadow_readings:,} asked for",
             ),
-            _silhouette(silhouette, limits),
-            Check(
-                name="held_out_alarm_rate",
-                value=alarm_rate,
-                limit=limits.max_alarm_rate,
-                must_be="at most",
-                passed=alarm_rate <= limits.max_alarm_rate,
-                reason=f"{alarm_rate:.2%} of the ordinary held-out windows above the boundary, "
-                f"at most {limits.max_alarm_rate:.2%} asked for",
+            _no_more_alarms(
+                "shadow_failures",
+                failures,
+                champion,
+                "of those live readings called a failure",
+                limits.max_more_alarms,
             ),
+        ),
+        champion=champion,
+    )
+
+
+def _beside(beside: Beside, limits: GateLimits) -> list[Check]:
+    version = beside.version
+    unwatched = ", ".join(beside.unwatched)
+    checks = [
+        _at_most(
+            "unwatched_sensors",
+            float(len(beside.unwatched)),
+            0.0,
+            f"left out by the request, while version {version} looks at them: {unwatched}"
+            if unwatched
+            else f"no sensor of version {version} left out by the request",
         )
+    ]
+    if beside.alarm_share is not None:
+        checks.append(
+            _no_more_alarms(
+                "false_alarms",
+                beside.alarm_share,
+                version,
+                "of the most recent healthy rows in alarm",
+                limits.max_more_alarms,
+            )
+        )
+    if beside.recall is not None:
+        own, theirs = beside.recall
+        checks.append(
+            _at_least(
+                "injected_recall",
+                own,
+                theirs - limits.max_less_recall,
+                f"{own:.1%} of the injected faults found, version {version} finds {theirs:.1%} of "
+                f"the same; at most {limits.max_less_recall:.1%} less let through",
+            )
+        )
+    return checks
+
+
+def _no_more_alarms(name: str, shares: Pair, champion: str, what: str, tolerance: float) -> Check:
+    own, theirs = shares
+    return _at_most(
+        name,
+        own,
+        theirs + tolerance,
+        f"{own:.2%} {what}, by version {champion} {theirs:.2%}; at most {tolerance:.2%} more let "
+        "through",
+    )
+
+
+def _known_faults(found: KnownFaults, tolerance: float) -> Check:
+    faults, own, theirs = found
+    told = f"{own} of {faults} known faults found"
+    if theirs is None:
+        return _at_least("known_faults", own / faults, 0.0, told)
+    return _at_least(
+        "known_faults",
+        own / faults,
+        max(0.0, theirs / faults - tolerance),
+        f"{told}, the champion finds {theirs}; at most {tolerance:.1%} less let through",
+    )
+
+
+def _stability(stability: float | None, limit: float) -> Check:
+    if stability is None:
+        return _at_least("stability", None, limit, "stability undefined: one cluster")
+    return _at_least(
+        "stability",
+        stability,
+        limit,
+        f"clusters agree to {stability:.2f} under resampling (adjusted Rand index), at least "
+        f"{limit:g} asked for",
+    )
+
+
+def _alarm_rate(rate: float, limit: float) -> Check:
+    return _at_most(
+        "held_out_alarm_rate",
+        rate,
+        limit,
+        f"{rate:.2%} of the ordinary held-out windows above the boundary, at most {limit:.2%} "
+        "asked for",
     )
 
 
 def _silhouette(silhouette: float | None, limits: GateLimits) -> Check:
-    if silhouette is None:
-        passes = (
-            "which is let through" if limits.pass_single_cluster else "which is not let through"
+    if silhouette is not None:
+        return _at_least(
+            "silhouette",
+            silhouette,
+            limits.min_silhouette,
+            f"silhouette {silhouette:.3f}, at least {limits.min_silhouette:g} asked for",
         )
-        passed, reason = limits.pass_single_cluster, f"silhouette undefined: one cluster, {passes}"
-    else:
-        passed = silhouette >= limits.min_silhouette
-        reason = f"silhouette {silhouette:.3f}, at least {limits.min_silhouette:g} asked for"
+    passes = "which is let through" if limits.pass_single_cluster else "which is not let through"
     return Check(
         name="silhouette",
-        value=silhouette,
+        value=None,
         limit=limits.min_silhouette,
         must_be="at least",
-        passed=passed,
+        passed=limits.pass_single_cluster,
+        reason=f"silhouette undefined: one cluster, {passes}",
+    )
+
+
+def _at_least(name: str, value: float | None, limit: float, reason: str) -> Check:
+    return Check(
+        name=name,
+        value=value,
+        limit=float(limit),
+        must_be="at least",
+        passed=value is None or value >= limit,
+        reason=reason,
+    )
+
+
+def _at_most(name: str, value: float, limit: float, reason: str) -> Check:
+    return Check(
+        name=name,
+        value=value,
+        limit=float(limit),
+        must_be="at most",
+        passed=value <= limit,
         reason=reason,
     )

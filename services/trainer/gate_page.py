@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from services.trainer.gate import Check, GateReport
+from faultline.gate_report import Check, GateReport
 
 
 def gate_page(report: GateReport) -> str:
     """Write Markdown: the decision, then every check with its value, its limit and its verdict."""
     lines = [
-        f"# Gate: {'passed' if report.passed else 'refused'}",
+        f"# Gate: {report.decision}",
         "",
         f"{report.reason}.",
         "",
         "| check | value | limit | verdict | in words |",
         "|---|---|---|---|---|",
         *map(_line, report.checks),
+        *(f"\n{note}." for note in report.notes),
     ]
     return "\n".join(lines) + "\n"
 

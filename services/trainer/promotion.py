@@ -16,6 +16,7 @@ from services.trainer.change import Changes, Wanted, derived
 from services.trainer.reconciliation import Reconciler
 from services.trainer.record import GATE_REASON_TAG, GATE_TAG, PASSED
 from services.trainer.rollback import version_before
+from services.trainer.wording import gate_said
 
 log = logger(__name__)
 
@@ -227,11 +228,9 @@ def require_passed(version: ModelVersion) -> None:
     gate = version.tags.get(GATE_TAG)
     if gate == PASSED:
         return
-    told = (
-        f"the gate has {gate} it: {version.tags.get(GATE_REASON_TAG, 'no reason is recorded')}"
-        if gate
-        else "no gate has judged it"
-    )
+    told = gate_said(gate)
+    if gate:
+        told += f": {version.tags.get(GATE_REASON_TAG, 'no reason is recorded')}"
     raise Conflict(
         f"version {version.version} of {version.name} cannot go into Production: {told}; "
         "train a better one, or set force and say the reason"

@@ -21,6 +21,7 @@ from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
 from faultline.telemetry import logger
 from services.trainer.change import Changes, Wanted, derived
 from services.trainer.record import GATE_TAG
+from services.trainer.wording import gate_said
 
 log = logger(__name__)
 
@@ -211,9 +212,7 @@ def _wanted(live: ModelVersion | None, newest: Promotion | None) -> Wanted:
         reason = "the alias production was removed by another client of the registry"
     else:
         gate = live.tags.get(GATE_TAG)
-        reason = "moved by another client of the registry; " + (
-            f"the gate has {gate} it" if gate else "no gate has judged it"
-        )
+        reason = "moved by another client of the registry; " + (gate_said(gate))
     return Wanted(
         promotion_id=derived(f"external|{live.version if live else None}|{follows}|"),
         version=live,

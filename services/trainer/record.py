@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import NamedTuple
 
 from faultline import __version__
+from faultline.gate_report import Decision
 from faultline.ports.jobs import TrainingJob
 from faultline.readings import format_timestamp
 from services.trainer import semantic_version
@@ -23,11 +24,10 @@ JOB_TAG = "job_id"
 GATE_TAG = "gate"
 GATE_REASON_TAG = "gate_reason"
 SUM_TAG = "bundle_sha256"
-PASSED = "passed"
-REFUSED = "refused"
+PASSED = Decision.PASSED.value
 
 # MLflow refuses longer ones.
-_LONGEST_TAG = 4_000
+LONGEST_TAG = 4_000
 _LONGEST_PARAM = 500
 
 
@@ -108,7 +108,7 @@ def lineage(trained: Trained, circumstances: Circumstances) -> dict[str, str]:
         "faultline_version": __version__,
         "requested_by": request.requested_by,
     }
-    return {name: value[:_LONGEST_TAG] for name, value in known.items() if value}
+    return {name: value[:LONGEST_TAG] for name, value in known.items() if value}
 
 
 def version_tags(
@@ -125,8 +125,8 @@ def version_tags(
         "distance": fit.detector.distance,
         "slow_sensors": names(tuple(fit.slow_sensors)) or "none",
         "window_rows": str(fit.detector.window_rows),
-        GATE_TAG: PASSED if gate.passed else REFUSED,
+        GATE_TAG: gate.decision,
         GATE_REASON_TAG: gate.reason,
         SUM_TAG: bundle_sha256,
     }
-    return {name: value[:_LONGEST_TAG] for name, value in told.items()}
+    return {name: value[:LONGEST_TAG] for name, value in told.items()}

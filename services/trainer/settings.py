@@ -100,6 +100,42 @@ class TrainerSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Registry
         "is above the boundary, the worst fifth of the held-out blocks left aside.",
     )
 
+    gate_min_stability: float = Field(
+        GateLimits.min_stability,
+        ge=-1,
+        le=1,
+        description="The gate passes a version whose clusters agree so well under resampling "
+        "(adjusted Rand index) or better.",
+    )
+    gate_min_cluster_share: float = Field(
+        GateLimits.min_cluster_share,
+        ge=0,
+        lt=0.5,
+        description="The gate passes a version whose smallest cluster has this part of the windows "
+        "or more.",
+    )
+    gate_max_more_alarms: float = Field(
+        GateLimits.max_more_alarms,
+        ge=0,
+        le=1,
+        description="By how much the part of the most recent healthy rows in alarm may be above "
+        "that of the version in Production, on the same rows: 0.05 is 5 % more of the rows.",
+    )
+    gate_max_less_recall: float = Field(
+        GateLimits.max_less_recall,
+        ge=0,
+        le=1,
+        description="By how much less of the same injected faults, and of the known faults in the "
+        "stored readings, a version may find than the one in Production.",
+    )
+    gate_min_shadow_readings: int = Field(
+        GateLimits.min_shadow_readings,
+        ge=0,
+        description="A version waits in Staging until it has scored so many live readings beside "
+        "the one in Production, and is refused if it calls far more of them failures. 0, or no "
+        "version in Production: it does not wait.",
+    )
+
     def gate_limits(self) -> GateLimits:
         """What the gate asks for."""
         return GateLimits(
@@ -107,4 +143,9 @@ class TrainerSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Registry
             min_silhouette=self.gate_min_silhouette,
             pass_single_cluster=self.gate_pass_single_cluster,
             max_alarm_rate=self.gate_max_alarm_rate,
+            min_stability=self.gate_min_stability,
+            min_cluster_share=self.gate_min_cluster_share,
+            max_more_alarms=self.gate_max_more_alarms,
+            max_less_recall=self.gate_max_less_recall,
+            min_shadow_readings=self.gate_min_shadow_readings,
         )

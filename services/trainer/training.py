@@ -17,16 +17,17 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from faultline.detector.fit import UnfitHistory, fit
 from faultline.errors import NotFound, Unavailable, UntrainableHistory
 from faultline.events import ModelEvent, ModelEventKind, model_name
+from faultline.gate_report import Decision
 from faultline.ports.clock import Clock
+from faultline.ports.gate_log import GateLog
 from faultline.ports.jobs import JobResult, TrainingJob, TrainingRequest
 from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
 from faultline.ports.stores import FleetStore
 from services.trainer import record, semantic_version
 from services.trainer.announcer import Announcer
+from services.trainer.assessment import Assessor, decision_id, gate_decision
 from services.trainer.dataset import Dataset, read_dataset, recall_dataset
-from services.trainer.evaluation import SKIPPED, Evaluation, evaluate_faults
 from services.trainer.evidence import Draw, Trained
-from services.trainer.gate import BlockRate, GateLimits, judge
 from services.trainer.hyperparameters import fit_config
 from services.trainer.metrics import Metrics
 from services.trainer.packing import pack
@@ -55,8 +56,6 @@ class Rules:
 
     Attributes
     ----------
-    limits
-        What the gate asks for.
     max_history_rows
         Readings held in memory, at most.
     threads
@@ -68,17 +67,13 @@ class Rules:
         Of the code; None when it is not known.
     snapshot_max_bytes
         Rows that take more are kept by reference to the database.
-    evaluate_faults
-        Whether every version is measured by injected faults, which takes a second fit.
     """
 
-    limits: GateLimits
     max_history_rows: int
     threads: int
     retry_s: float
     git_commit: str | None
     snapshot_max_bytes: int
-    evaluate_faults: bool
 
 
 class Training:
@@ -89,6 +84,8 @@ class Training:
         *,
         store: FleetStore,
         registry: ModelRegistry,
+        assessor: Assessor,
+        gate_log: GateLog,
         promotions: Promotions,
         announcer: Announcer,
         metrics: Metrics,
@@ -98,6 +95,8 @@ class Training:
     ) -> None:
         self._store = store
         self._registry = registry
+        self._assessor = assessor
+        self._gate_log = gate_log
         self._promotions = promotions
         self._announcer = announcer
         self._metrics = metrics
@@ -151,6 +150,11 @@ class Training:
                 holding, "logging the run", lambda: self._registry.log_run(made.run)
             )
 
+        decision = gate_decision(name, job, trained.gate, circumstances.at_ms)
+        self._patiently(
+            holding, "keeping the gate's report", lambda: self._gate_log.record(decision)
+        )
+
         def register() -> ModelVersion:
             holding.confirm()
             # The answer to a first try may have been lost on the way.
@@ -186,18 +190,12 @@ class Training:
                 fitted = fit(dataset.sensors, dataset.histories, config)
         except UnfitHistory as error:
             raise UntrainableHistory(str(error)) from error
-        gate = judge(
-            rows=fitted.used_rows,
-            silhouette=fitted.silhouette if fitted.k > 1 else None,
-            blocks=[BlockRate(one.windows, one.alarm_rate) for one in fitted.held_out_blocks],
-            limits=self._rules.limits,
-        )
-        evaluation: Evaluation = SKIPPED
-        if self._rules.evaluate_faults:
-            holding.tell("measuring by injected faults")
-            with threadpool_limits(limits=self._rules.threads):
-                evaluation = evaluate_faults(dataset, config)
-        return Trained(dataset, config, fitted, gate, evaluation)
+
+        def patiently(doing: str, step: Callable[[], _T]) -> _T:
+            return self._patiently(holding, doing, step)
+
+        assessed = self._assessor.assess(dataset, config, fitted, patiently)
+        return Trained(dataset, config, fitted, assessed.gate, assessed.evaluation)
 
     def _dataset(self, request: TrainingRequest) -> Dataset:
         most = self._rules.max_history_rows
@@ -209,16 +207,19 @@ class Training:
 
     def _finish(self, job: TrainingJob, version: ModelVersion, holding: Holding) -> JobResult:
         """Decide by what the version itself says, so that it comes out the same when repeated."""
-        passed = version.tags.get(record.GATE_TAG) == record.PASSED
+        gate = version.tags.get(record.GATE_TAG)
+        passed = gate == record.PASSED
         reason = version.tags.get(record.GATE_REASON_TAG, "")
         told = [self._event(job, version, ModelEventKind.REGISTERED, _registered(version))]
-        if not passed:
-            told.append(self._event(job, version, ModelEventKind.GATE_REFUSED, reason))
+        if gate != Decision.WAITING:
+            kind = ModelEventKind.GATE_PASSED if passed else ModelEventKind.GATE_REFUSED
+            told.append(self._event(job, version, kind, reason))
 
         def announce() -> None:
             if version.stage is Stage.NONE:
                 # Made by a worker that died before it could say so.
                 self._registry.set_stage(version.name, version.version, Stage.STAGING)
+            self._gate_log.name_version(decision_id(job), version.version)
             self._announcer.announce(told)
 
         self._patiently(holding, "announcing the version", announce)
@@ -238,6 +239,8 @@ class Training:
             decision = f"the gate passed: {reason}"
         elif passed:
             decision = f"held in Staging, as asked for; the gate passed: {reason}"
+        elif gate == Decision.WAITING:
+            decision = f"waits in Staging: {reason}"
         else:
             decision = f"the gate refused: {reason}"
         return JobResult(
@@ -272,7 +275,7 @@ class Training:
             model_name=version.name,
             model_version=version.version,
             at_ms=version.created_at_ms,
-            actor=_ACTOR if kind is ModelEventKind.GATE_REFUSED else job.request.requested_by,
+            actor=job.request.requested_by if kind is ModelEventKind.REGISTERED else _ACTOR,
             reason=reason,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from faultline.detector.evaluation import InjectionReport
+from faultline.gate_report import Decision
 from faultline.left_out import Cause, LeftOut
 
 _MOST_NAMES = 12
@@ -20,6 +21,19 @@ def names(all_names: Sequence[str]) -> str:
     shown = ", ".join(all_names[:_MOST_NAMES])
     more = len(all_names) - _MOST_NAMES
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def gate_said(decision: str | None) -> str:
+    """What the gate has said of a version, as a part of a sentence.
+
+    >>> gate_said("refused"), gate_said(None)
+    ('the gate has refused it', 'no gate has judged it')
+    """
+    if decision is None:
+        return "no gate has judged it"
+    if decision == Decision.WAITING:
+        return "the gate waits for live readings that it scores in the shadow"
+    return f"the gate has {decision} it"
 
 
 def basis(report: InjectionReport) -> str:

@@ -118,6 +118,8 @@ def world(platform: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Worl
             store=database.fleet_store(),
             queue=database.job_queue(),
             promotion_log=database.promotion_log(),
+            gate_log=database.gate_log(),
+            comparisons=database.comparison_store(),
             clock=SystemClock(),
             database=lambda: None,
             tracking=lambda: None,

@@ -104,6 +104,7 @@ class World:
         self.store = Flaky(self.database.fleet_store())
         self.queue = Flaky(self.database.job_queue())
         self.log = Flaky(self.database.promotion_log())
+        self.gate_log = Flaky(self.database.gate_log())
         self.stream_trouble: str | None = None
         self.settings = settings
         self.trainer = self.start()
@@ -129,6 +130,8 @@ class World:
                 store=self.store,  # type: ignore[arg-type]
                 queue=self.queue,  # type: ignore[arg-type]
                 promotion_log=self.log,  # type: ignore[arg-type]
+                gate_log=self.gate_log,  # type: ignore[arg-type]
+                comparisons=self.database.comparison_store(),
                 clock=self.clock,
                 database=lambda: None,
                 tracking=lambda: None,

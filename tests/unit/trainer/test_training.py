@@ -279,6 +279,7 @@ def test_a_promotion_is_logged_and_announced(world: Any) -> None:
     assert (row.to_version, row.from_version, row.actor) == ("1", None, "gate")
     assert [(one.kind, one.model_version) for one in world.events()] == [
         (ModelEventKind.REGISTERED, "1"),
+        (ModelEventKind.GATE_PASSED, "1"),
         (ModelEventKind.PROMOTED, "1"),
     ]
 
@@ -289,8 +290,9 @@ def test_a_second_version_takes_the_place_of_the_first(world: Any) -> None:
     assert world.registry.version(NAME, "1").stage is Stage.ARCHIVED
     assert world.registry.production(NAME).version == "2"
     assert world.log.list(NAME)[0].from_version == "1"
-    assert [(one.kind, one.model_version) for one in world.events()[2:]] == [
+    assert [(one.kind, one.model_version) for one in world.events()[3:]] == [
         (ModelEventKind.REGISTERED, "2"),
+        (ModelEventKind.GATE_PASSED, "2"),
         (ModelEventKind.PROMOTED, "2"),
         (ModelEventKind.ARCHIVED, "1"),
     ]
@@ -482,7 +484,7 @@ def test_a_database_that_is_down_is_waited_for(world: Any) -> None:
 def test_a_broker_that_is_down_is_waited_for(world: Any) -> None:
     world.broker.flaky.plan("send", Unavailable("down"), Unavailable("down"))
     assert world.train().state is JobState.SUCCEEDED
-    assert len({one.event_id for one in world.events()}) == 2
+    assert len({one.event_id for one in world.events()}) == 3
 
 
 def test_an_answer_that_was_lost_makes_no_second_version(world: Any) -> None:
@@ -494,7 +496,9 @@ def test_an_answer_that_was_lost_makes_no_second_version(world: Any) -> None:
 
 CALLS = [
     ("registry", "log_run"),
+    ("gate_log", "record"),
     ("registry", "register"),
+    ("gate_log", "name_version"),
     ("registry", "promote"),
     ("log", "begin"),
     ("log", "finish"),
@@ -521,6 +525,8 @@ def test_a_worker_may_die_anywhere(world: Any, port: str, call: str, after: bool
     told = {one.event_id: (one.kind, one.model_version) for one in world.events()}
     assert sorted(told.values()) == [
         (ModelEventKind.ARCHIVED, "1"),
+        (ModelEventKind.GATE_PASSED, "1"),
+        (ModelEventKind.GATE_PASSED, "2"),
         (ModelEventKind.PROMOTED, "1"),
         (ModelEventKind.PROMOTED, "2"),
         (ModelEventKind.REGISTERED, "1"),
@@ -676,9 +682,12 @@ def test_progress_is_told_in_words(evaluating: Any) -> None:
         "reading the history",
         "fitting to 600 readings of 2 machines, 3 sensors",
         "measuring by injected faults",
+        "fetching the champion",
+        "looking for known faults",
         "looking for the version before",
         "writing the bundle, the rows and the plots",
         "logging the run",
+        "keeping the gate's report",
         "registering the version",
         "announcing the version",
         "promoting the version",
