@@ -138,7 +138,7 @@ def read_dataset(store: FleetStore, request: TrainingRequest, max_rows: int) -> 
         MachineHistory(
             machine.machine_id,
             machine.timestamps_ms,
-            # In one order of memory: sums would differ in the last bit.
+            # In the order of memory in which a snapshot is read, so that no sum can differ.
             np.ascontiguousarray(take(machine.sensors, machine.values, sensors)),
         )
         for machine in healthy

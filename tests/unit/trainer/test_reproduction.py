@@ -14,7 +14,9 @@ import pytest
 from faultline.bundle import GoldenBatch, golden_batch, read_bundle, write_bundle
 from faultline.detector import MachineHistory
 from faultline.errors import InvalidBundle, NotFound
+from faultline.labels import FaultLabel
 from faultline.ports.jobs import JobState
+from faultline.ports.stores import RecordBatch
 from faultline.reproduction import Reproduction, compare_arrays, recall, reproduce
 
 NAME = "faultline-pump"
@@ -127,6 +129,21 @@ def test_rows_too_many_to_keep_are_read_again_from_the_database(make_world: Any)
     assert made.equal
 
 
+def test_rows_by_reference_leave_out_what_was_left_out_then(make_world: Any) -> None:
+    world = make_world(trainer_snapshot_max_bytes=1000)
+    world.store_history()
+    label = FaultLabel(
+        machine_id="pump-1", kind="leak", start_ms=START_MS + 50_000, end_ms=START_MS + 90_000
+    )
+    world.database.record_store().record(
+        "test", RecordBatch(offsets={}, labels=[label]), lambda _: None
+    )
+    world.train()
+    made = again(world)
+    assert made.equal
+    assert made.recipe.machines == {"pump-1": 260, "pump-2": 300}
+
+
 def test_rows_by_reference_that_have_changed_are_told(make_world: Any) -> None:
     world = make_world(trainer_snapshot_max_bytes=1000)
     world.store_history()
@@ -173,3 +190,25 @@ def test_arrays_of_which_one_side_has_none_are_not_equal() -> None:
 
 def test_the_sign_of_zero_is_a_bit_too() -> None:
     assert not compare_arrays({"a": np.zeros(1)}, {"a": -np.zeros(1)})["a"].equal
+
+
+def asked(world: Any, **request: Any) -> int:
+    sent = {"machine_type": "pump", **request}
+    return int(world.http.post("/api/v1/ml/models/train", json=sent).status_code)
+
+
+def test_a_dataset_version_can_be_asked_for_over_http(world: Any) -> None:
+    world.train()
+    assert asked(world, dataset_version="1") == 202
+    assert world.work()
+    assert world.registry.version(NAME, "2").tags["dataset_version"] == "1"
+
+
+@pytest.mark.parametrize("other", [{"end": START_MS}, {"machines": ["pump-1"]}])
+def test_a_dataset_version_leaves_no_choice_of_rows(world: Any, other: dict[str, Any]) -> None:
+    assert asked(world, dataset_version="1", **other) == 422
+
+
+@pytest.mark.parametrize("wanted", ["", "latest", "../1", "abc", "A" * 12])
+def test_what_names_no_dataset_is_refused(world: Any, wanted: str) -> None:
+    assert asked(world, dataset_version=wanted) == 422
