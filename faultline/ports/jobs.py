@@ -55,6 +55,8 @@ class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True):
         ``auto``: the gate promotes when it passes. ``hold``: the version stays in Staging.
     trigger
         What made somebody ask, in words.
+    trigger_detail
+        What exactly: which time of which schedule, what drifted, how much new data.
     """
 
     machine_type: str
@@ -68,6 +70,7 @@ class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True):
     promotion: Literal["auto", "hold"] = "auto"
     requested_by: str = "api"
     trigger: str = "by hand"
+    trigger_detail: str = ""
 
 
 class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):

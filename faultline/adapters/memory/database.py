@@ -10,6 +10,7 @@ from faultline.adapters.memory.job_queue import MemoryJobQueue
 from faultline.adapters.memory.promotion_log import MemoryPromotionLog
 from faultline.adapters.memory.record_store import MemoryRecordStore
 from faultline.adapters.memory.tables import Tables
+from faultline.adapters.memory.trigger_log import MemoryTriggerLog
 from faultline.ports.clock import Clock
 
 
@@ -49,6 +50,10 @@ class MemoryDatabase:
     def gate_log(self) -> MemoryGateLog:
         """What the gate found of every version."""
         return MemoryGateLog(self._tables)
+
+    def trigger_log(self) -> MemoryTriggerLog:
+        """What starts trainings by itself."""
+        return MemoryTriggerLog(self._tables, self.job_queue())
 
     def ping(self) -> str | None:
         """Why the database cannot be used now: it always can."""

@@ -118,6 +118,7 @@ class MemoryJobQueue:
                 return
             self._change(self._ours(job_id, worker), state=state, **outcome)
             row.lease_until_ms = 0
+            row.readings_then = self._tables.readings_by_type()[row.job.request.machine_type]
 
     def _can_run(self, row: JobRow) -> bool:
         waiting = row.job.state in {JobState.QUEUED, JobState.RUNNING}

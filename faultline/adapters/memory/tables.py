@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -15,17 +16,25 @@ from faultline.ports.gate_log import GateDecision
 from faultline.ports.jobs import TrainingJob
 from faultline.ports.promotions import Promotion
 from faultline.ports.stores import StoredVerdict
+from faultline.ports.triggers import Trigger, TriggerKind
 from faultline.readings import Reading
 
 
 @dataclass
 class JobRow:
-    """A job with what is nobody's business but the queue's."""
+    """A job with what is nobody's business but the store's.
+
+    Attributes
+    ----------
+    readings_then
+        Of the type, when it ended.
+    """
 
     job: TrainingJob
     worker: str | None = None
     lease_until_ms: int = 0
     committed: bool = False
+    readings_then: int | None = None
 
 
 @dataclass
@@ -40,6 +49,10 @@ class Tables:
         By consumer group and partition.
     comparisons
         By pair and counter.
+    triggers
+        By machine type, kind and slot.
+    schedules
+        Since when, in milliseconds, which schedule holds, by machine type.
     turns
         Models whose Production somebody is changing.
     """
@@ -54,6 +67,8 @@ class Tables:
     promotions: dict[str, Promotion] = field(default_factory=dict)
     gate_decisions: dict[str, GateDecision] = field(default_factory=dict)
     comparisons: dict[tuple[str, ...], Comparison] = field(default_factory=dict)
+    triggers: dict[tuple[str, TriggerKind, str], Trigger] = field(default_factory=dict)
+    schedules: dict[str, tuple[str, int]] = field(default_factory=dict)
     turns: set[str] = field(default_factory=set)
 
     def open_alarms(self, machine_id: str) -> Iterable[Alarm]:
@@ -63,3 +78,10 @@ class Tables:
             for alarm in self.alarms.values()
             if alarm.machine_id == machine_id and alarm.state is AlarmState.OPEN
         )
+
+    def readings_by_type(self) -> Counter[str]:
+        """How many readings there are of machines by the type that they had last."""
+        counted: Counter[str] = Counter()
+        for rows in self.readings.values():
+            counted[rows[max(rows)].machine_type] += len(rows)
+        return counted

@@ -17,6 +17,7 @@ from faultline.adapters.postgres.job_queue import PostgresJobQueue
 from faultline.adapters.postgres.outages import outages_as_unavailable
 from faultline.adapters.postgres.promotion_log import PostgresPromotionLog
 from faultline.adapters.postgres.record_store import PostgresRecordStore
+from faultline.adapters.postgres.trigger_log import PostgresTriggerLog
 from faultline.errors import Unavailable
 
 _CONNECT: dict[str, Any] = {
@@ -81,6 +82,10 @@ class PostgresDatabase:
     def gate_log(self) -> PostgresGateLog:
         """What the gate found of every version."""
         return PostgresGateLog(self)
+
+    def trigger_log(self) -> PostgresTriggerLog:
+        """What starts trainings by itself."""
+        return PostgresTriggerLog(self)
 
     def ping(self) -> str | None:
         """Why the database cannot be used now; None when it can."""

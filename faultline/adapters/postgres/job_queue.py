@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from faultline.adapters.postgres.columns import EpochMs
-from faultline.adapters.postgres.schema import training_jobs
+from faultline.adapters.postgres.schema import machines, training_jobs
 from faultline.errors import Conflict, NotFound
 from faultline.ports.jobs import (
     JobResult,
@@ -49,16 +49,8 @@ class PostgresJobQueue:
 
     def submit(self, request: TrainingRequest) -> TrainingJob:
         """Queue a job."""
-        statement = insert(training_jobs).values(
-            job_id=str(uuid4()),
-            machine_type=request.machine_type,
-            request=request,
-            state=JobState.QUEUED.value,
-            created_at=_NOW,
-            updated_at=_NOW,
-        )
         with self._database.transaction() as connection:
-            return _one(connection, statement)
+            return submit(connection, request)
 
     def get(self, job_id: str) -> TrainingJob:
         """One job; see the port."""
@@ -171,7 +163,17 @@ class PostgresJobQueue:
             ):
                 return
             _require_ours(row, worker)
-            _change(connection, job_id, state=state.value, lease_until=None, **outcome)
+            of_type = machines.c.machine_type == row["machine_type"]
+            _change(
+                connection,
+                job_id,
+                state=state.value,
+                lease_until=None,
+                readings_then=select(func.coalesce(func.sum(machines.c.readings), 0))
+                .where(of_type)
+                .scalar_subquery(),
+                **outcome,
+            )
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[Connection]:
@@ -182,6 +184,19 @@ class PostgresJobQueue:
         with self._database.transaction() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             yield connection
+
+
+def submit(connection: Connection, request: TrainingRequest) -> TrainingJob:
+    """Queue a job in the transaction of the connection."""
+    statement = insert(training_jobs).values(
+        job_id=str(uuid4()),
+        machine_type=request.machine_type,
+        request=request,
+        state=JobState.QUEUED.value,
+        created_at=_NOW,
+        updated_at=_NOW,
+    )
+    return _one(connection, statement)
 
 
 def _in_seconds(lease_s: float) -> ColumnElement[Any]:

@@ -124,7 +124,8 @@ labels = Table(
     Column("severity", Double, nullable=False),
 )
 
-# `position` orders jobs that were submitted within one millisecond.
+# `position` orders jobs that were submitted within one millisecond. `readings_then` is how many
+# readings of the type there were when the training ended; those that have come since are new.
 training_jobs = Table(
     "training_jobs",
     METADATA,
@@ -146,12 +147,39 @@ training_jobs = Table(
     Column("run_id", Text),
     Column("promoted", Boolean),
     Column("decision", Text),
+    Column("readings_then", BigInteger),
     Index(None, "position", unique=True),
     Index(
         "ix_training_jobs_unfinished",
         "position",
         postgresql_where=text("state IN ('queued', 'running')"),
     ),
+)
+
+# One row for an occasion, whoever sees it: of two trainers one starts a training.
+training_triggers = Table(
+    "training_triggers",
+    METADATA,
+    Column("machine_type", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("slot", Text, primary_key=True),
+    Column("position", BigInteger, Identity(always=True), nullable=False),
+    Column("since", EpochMs, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("at", EpochMs, nullable=False),
+    Column("job_id", Text),
+    Column("suppressed", Text),
+    Index(None, "machine_type", "at"),
+    Index(None, "at"),
+)
+
+# Since when which schedule holds: what was due before is not made up for.
+training_schedules = Table(
+    "training_schedules",
+    METADATA,
+    Column("machine_type", Text, primary_key=True),
+    Column("schedule", Text, nullable=False),
+    Column("since", EpochMs, nullable=False),
 )
 
 promotions = Table(

@@ -1,0 +1,161 @@
+"""Triggers: what starts trainings by itself, and the record of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from faultline.ports.jobs import TrainingRequest
+
+
+class TriggerKind(StrEnum):
+    """What starts a training."""
+
+    SCHEDULE = "schedule"
+    DRIFT = "drift"
+    NEW_DATA = "new data"
+
+
+class Suppressed(StrEnum):
+    """Why a trigger started no training."""
+
+    NO_READINGS = "no_readings"
+    TRAINED_SINCE = "trained_since"
+    BUSY = "busy"
+    COOLDOWN = "cooldown"
+
+
+class Occasion(msgspec.Struct, frozen=True, kw_only=True):
+    """A reason to train a machine type.
+
+    Attributes
+    ----------
+    slot
+        Names the occasion among those of its type and kind, the same for whoever sees it: the time
+        of the schedule, the id of the drift event, how much new data since which training.
+    since_ms
+        When it came up, in milliseconds since the epoch.
+    detail
+        What it was, in words.
+    """
+
+    machine_type: str
+    kind: TriggerKind
+    slot: str
+    since_ms: int
+    detail: str
+
+
+class Trigger(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an occasion.
+
+    Attributes
+    ----------
+    at_ms
+        When it was decided.
+    job_id
+        The training that it started; None when it was suppressed.
+    suppressed
+        Why it started none.
+    """
+
+    occasion: Occasion
+    at_ms: int
+    job_id: str | None
+    suppressed: Suppressed | None
+
+
+class Known(NamedTuple):
+    """What is known of a machine type when it is decided.
+
+    Attributes
+    ----------
+    has_readings
+        Whether any reading of it is stored.
+    busy
+        Whether a training of it is queued or running.
+    trained_ms
+        When the last training that succeeded was queued.
+    triggered_ms
+        When a training was started by itself the last time.
+    """
+
+    has_readings: bool
+    busy: bool
+    trained_ms: int | None
+    triggered_ms: int | None
+
+
+class NewReadings(NamedTuple):
+    """Readings that were stored since a training of the type ended last.
+
+    Attributes
+    ----------
+    rows
+        All there are, when none has ended.
+    job_id
+        That training's.
+    """
+
+    rows: int
+    job_id: str | None
+
+
+class TriggerLog(Protocol):
+    """Every method raises `Unavailable` while the store is down."""
+
+    def decide(
+        self, occasion: Occasion, request: TrainingRequest, now_ms: int, cooldown_ms: int
+    ) -> Trigger | None:
+        """Queue a training for an occasion, or write down why not, in one step.
+
+        Of all trainers one decides. What was decided stays, but for new data, which lasts: it is
+        decided again until it has started a training.
+
+        Returns
+        -------
+        Trigger or None
+            None when nothing was decided that was not before.
+        """
+
+    def list(self, machine_type: str | None = None, limit: int = 100) -> Sequence[Trigger]:
+        """What became of occasions, newest first."""
+
+    def scheduled_since(self, machine_type: str, schedule: str, now_ms: int) -> int:
+        """Since when a machine type has its schedule; from now on when it had another, or none.
+
+        Milliseconds since the epoch.
+        """
+
+    def new_readings(self) -> Mapping[str, NewReadings]:
+        """How many readings have come, for every machine type that has some.
+
+        By the type that a machine had last, so those of a machine that has changed it count for the
+        new one.
+        """
+
+
+def is_decided(trigger: Trigger) -> bool:
+    """Whether an occasion comes to nothing else any more.
+
+    New data lasts: what was too early is not lost.
+    """
+    return trigger.job_id is not None or trigger.occasion.kind is not TriggerKind.NEW_DATA
+
+
+def suppression(
+    occasion: Occasion, known: Known, now_ms: int, cooldown_ms: int
+) -> Suppressed | None:
+    """Why an occasion starts no training; None when it does."""
+    if not known.has_readings:
+        return Suppressed.NO_READINGS
+    if known.busy:
+        return Suppressed.BUSY
+    if known.trained_ms is not None and known.trained_ms >= occasion.since_ms:
+        return Suppressed.TRAINED_SINCE
+    if known.triggered_ms is not None and now_ms - known.triggered_ms < cooldown_ms:
+        return Suppressed.COOLDOWN
+    return None
