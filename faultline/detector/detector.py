@@ -48,6 +48,9 @@ class Detector:
         Shape (d,), in the sensors' own units: how far a row is from the one a window before it,
         with which its missing values are filled where that is near. Of the shape (0,) where no
         sensor's are.
+    step_ms
+        The usual time between two rows, where a dropped row is filled as missing values are; 0
+        where rows are counted as they come.
     clusters
         Shape (k, d): cluster centres, in scales from the centre.
     covariance
@@ -108,6 +111,7 @@ class Detector:
     boundary: float
     unknown_score: float
     change: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    step_ms: int = 0
     covariance: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     machines: tuple[str, ...] = ()
     baselines: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
@@ -123,10 +127,10 @@ class Detector:
             raise ValueError(f"a detector needs distinct sensors; got {list(self.sensors)}")
         if len(set(self.machines)) != len(self.machines):
             raise ValueError("a machine has one baseline; some machines are named twice")
-        if self.window_rows < 1 or self.max_gap_ms < 1:
+        if self.window_rows < 1 or self.max_gap_ms < 1 or self.step_ms < 0:
             raise ValueError(
-                f"window_rows and max_gap_ms must be at least 1; got {self.window_rows} and "
-                f"{self.max_gap_ms}"
+                f"window_rows and max_gap_ms must be at least 1, step_ms at least 0; got "
+                f"{self.window_rows}, {self.max_gap_ms} and {self.step_ms}"
             )
         c = d * self.segments
         expected = {

@@ -19,21 +19,16 @@ from faultline.detector.config import FitConfig
 from faultline.detector.covariance import Metric
 from faultline.detector.detector import Detector
 from faultline.detector.distance import nearest_cluster
+from faultline.detector.grid import grid_step_ms, is_uneven, median_step_ms
 from faultline.detector.health import learn_limits
 from faultline.detector.history import MachineHistory, UnfitHistory
 from faultline.detector.holdout import distances
 from faultline.detector.learning import between_machines
+from faultline.detector.load_cycle import WindowChoice, choose_window, is_clearer_on_grid
 from faultline.detector.shape import segments_of
 from faultline.detector.study import least_offset, study
-from faultline.detector.training import (
-    WindowChoice,
-    WindowTable,
-    choose_window,
-    median_step_ms,
-    row_scale,
-    unusable_sensors,
-    window_table,
-)
+from faultline.detector.training import WindowTable, row_scale, window_table
+from faultline.detector.usable import unusable_sensors
 
 __all__ = [
     "Candidate",
@@ -185,9 +180,9 @@ def fit(
     histories = [_columns(history, columns) for history in histories]
 
     step_ms = median_step_ms(histories)
-    window = _window(histories, config, step_ms)
+    window, grid_ms = _window(histories, config, step_ms)
     max_gap_ms = step_ms * max(config.max_gap_steps, window.rows)
-    table = window_table(histories, window.rows, max_gap_ms, shape=config.shape)
+    table = window_table(histories, window.rows, max_gap_ms, grid_ms, shape=config.shape)
     segments = segments_of(window.rows) if config.shape else 1
     seen = np.asarray(table.present_sensors().reshape(-1, segments).all(axis=1))
     if not seen.all():
@@ -235,6 +230,7 @@ def fit(
         scale=table.spread * learnt.scale,
         spread=row_spread,
         change=table.spread * table.change if table.change.size else table.change,
+        step_ms=grid_ms if table.change.size else 0,
         origin=row_centre if config.shape else np.zeros(0),
         clusters=learnt.clusters,
         covariance=learnt.covariance if chosen.through_covariance else np.zeros((0, 0)),
@@ -354,15 +350,33 @@ def _check(sensors: Sequence[str], histories: Sequence[MachineHistory]) -> None:
         raise UnfitHistory("the history has no rows")
 
 
-def _window(histories: Sequence[MachineHistory], config: FitConfig, step_ms: int) -> WindowChoice:
-    if config.window_rows is not None:
-        return WindowChoice(config.window_rows, None, f"{config.window_rows} rows, as asked for")
-    return choose_window(
+def _window(
+    histories: Sequence[MachineHistory], config: FitConfig, step_ms: int
+) -> tuple[WindowChoice, int]:
+    """Choose the window, and the step of the grid that it lies on or 0 where rows are counted."""
+    gap_ms = step_ms * config.max_gap_steps
+    longest = _longest_window(histories, config)
+
+    def chosen(on_step_ms: int) -> WindowChoice:
+        if config.window_rows is None:
+            return choose_window(histories, gap_ms, on_step_ms, longest, config.default_window_rows)
+        reason = f"{config.window_rows} rows, as asked for"
+        return WindowChoice(config.window_rows, None, reason)
+
+    counted = chosen(0)
+    grid_ms = grid_step_ms(histories, step_ms, gap_ms)
+    if config.shape or not grid_ms:
+        return counted, 0
+    placed = chosen(grid_ms) if is_uneven(histories, grid_ms) else counted
+    if is_clearer_on_grid(
         histories,
-        step_ms * config.max_gap_steps,
-        _longest_window(histories, config),
-        config.default_window_rows,
-    )
+        step_ms * max(config.max_gap_steps, placed.rows, counted.rows),
+        grid_ms,
+        placed_rows=placed.rows,
+        counted_rows=counted.rows,
+    ):
+        return placed, grid_ms
+    return counted, 0
 
 
 def _longest_window(histories: Sequence[MachineHistory], config: FitConfig) -> int:

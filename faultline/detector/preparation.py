@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultline.detector.distance import rows_at_once
+from faultline.detector.grid import Filling
 from faultline.detector.scores import RowState
 from faultline.detector.shape import shapes
-from faultline.detector.smoothing import filled_means, scaled, window_means, windowed_sums
+from faultline.detector.smoothing import scaled, window_means, windowed_sums
 from faultline.detector.window import Window, rows_since_gap
 
 _MOST_ROWS = 2**31
@@ -78,7 +79,8 @@ class Prepared(NamedTuple):
     is_complete
         Whether every row has a full window of which nothing is missing.
     is_sound
-        Whether for certain no value of the rows is missing or out of its sensor's range.
+        Whether for certain no row was dropped, and no value of the rows is missing or out of its
+        sensor's range.
     """
 
     means: NDArray[np.float64]
@@ -100,9 +102,8 @@ class Preparation:
         A longer silence starts the window anew.
     scaling
         Of the rows; in the shape view, of the forms.
-    change
-        Shape (d,), in spreads of single rows: see `filled_means`. Of the shape (0,) where no
-        missing value is filled, as in the shape view.
+    filling
+        How what is missing is filled; None where nothing is, as in the shape view.
     forms
         Scaling of the rows in the shape view; None where window means are judged.
     """
@@ -110,7 +111,7 @@ class Preparation:
     window_rows: int
     max_gap_ms: int
     scaling: Scaling
-    change: NDArray[np.float64]
+    filling: Filling | None
     forms: Scaling | None = None
 
     def prepare(self, window: Window, n: int) -> Prepared:
@@ -118,6 +119,8 @@ class Preparation:
         if self.forms is not None:
             return self._formed(self.forms, window, n)
         d, w, first = len(window.sensors), self.window_rows, len(window) - n
+        longest_ms = self._longest_step_ms(window, n)
+        is_even = self.filling is None or not self.filling.has_dropped(longest_ms)
         means = np.empty((n, d))
         counts = self._full_counts[:n]
         missing = None
@@ -126,43 +129,38 @@ class Preparation:
             part = slice(start, start + step)
             rows = _rows(window, first + start - w + 1, first + min(n, start + step))
             units, is_complete = self.scaling.apply(rows)
-            if is_complete:
+            if is_complete and is_even:
                 np.divide(windowed_sums(units, w), self._divisor, out=means[part])
                 continue
             if missing is None:
                 counts, missing = counts.copy(), np.zeros(n, dtype=np.int64)
-            if self.change.size:
-                means[part], counts[part] = self._filled_means(units, window, first + start)
-            else:
+            if self.filling is None:
                 means[part], counts[part] = window_means(units, w)
+            else:
+                means[part], counts[part] = self._filled_means(
+                    self.filling, window, first + start, first + min(n, start + step)
+                )
             missing[part] = np.isnan(means[part]).sum(axis=1)
         state = np.zeros(n, dtype=np.int8)
         if missing is not None:
             state[2 * missing > d] = RowState.INSUFFICIENT
-        is_warm = self._is_warm(window, n)
+        is_warm = self._is_warm(window, n, longest_ms)
         if is_warm is not None:
             state[~is_warm] = RowState.WARMING_UP
         is_sound = missing is None
         return Prepared(means, counts, state, is_sound and is_warm is None, is_sound)
 
     def _filled_means(
-        self, units: NDArray[np.float64], window: Window, first: int
+        self, filling: Filling, window: Window, first: int, stop: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Means of the windows that end at the rows from `first` on, whose rows are `units`.
+        """Means of the windows that end at the rows from `first` to `stop`.
 
         One window more is looked back over, so that holes are filled and their lengths are known
         however the rows are cut.
         """
-        w = self.window_rows
-        if not np.isnan(units).any():
-            return window_means(units, w)
-        before, _ = self.scaling.apply(_rows(window, first - 2 * w + 1, first - w + 1))
-        rows = np.concatenate((before, units))
-        known = max(0, first - 2 * w + 1)
-        times = window.timestamps_ms[known : first - 2 * w + 1 + len(rows)]
-        since_gap = np.zeros(len(rows), dtype=np.int64)
-        since_gap[len(rows) - len(times) :] = rows_since_gap(times, self.max_gap_ms)
-        return filled_means(rows, w, self.change, since_gap)
+        known = slice(max(0, first - filling.rows_needed), stop)
+        units, _ = self.scaling.apply(window.values[known])
+        return filling.means(units, window.timestamps_ms[known], first - known.start)
 
     def _formed(self, rows: Scaling, window: Window, n: int) -> Prepared:
         units, _ = rows.apply(_rows(window, len(window) - n - self.window_rows + 1, len(window)))
@@ -171,7 +169,7 @@ class Preparation:
         missing = np.isnan(means).sum(axis=1)
         state = np.zeros(n, dtype=np.int8)
         state[2 * missing > means.shape[1]] = RowState.INSUFFICIENT
-        is_warm = self._is_warm(window, n)
+        is_warm = self._is_warm(window, n, self._longest_step_ms(window, n))
         if is_warm is not None:
             state[~is_warm] = RowState.WARMING_UP
         is_whole = bool((counts == self.window_rows).all())
@@ -190,13 +188,18 @@ class Preparation:
         """As many rows as one may ask for; they take no memory."""
         return np.broadcast_to(float(self.window_rows), (_MOST_ROWS, len(self.scaling.centre)))
 
-    def _is_warm(self, window: Window, n: int) -> NDArray[np.bool_] | None:
+    def _longest_step_ms(self, window: Window, n: int) -> int:
+        """Of the steps within the windows that end at the last n rows; 0 where there is none."""
+        times = window.timestamps_ms[max(0, len(window) - n - self.window_rows + 1) :]
+        steps = times[1:] - times[:-1]
+        return steps.item(steps.argmax()) if len(steps) else 0
+
+    def _is_warm(self, window: Window, n: int, longest_ms: int) -> NDArray[np.bool_] | None:
         """Which rows have a window's rows since the start or the last gap; None for all."""
         first = len(window) - n - self.window_rows + 1
-        times = window.timestamps_ms[max(0, first) :]
-        steps = times[1:] - times[:-1]
-        if first >= 0 and (not len(steps) or steps.item(steps.argmax()) <= self.max_gap_ms):
+        if first >= 0 and longest_ms <= self.max_gap_ms:
             return None
+        times = window.timestamps_ms[max(0, first) :]
         return rows_since_gap(times, self.max_gap_ms)[len(times) - n :] >= self.window_rows
 
 

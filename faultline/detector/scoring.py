@@ -17,6 +17,7 @@ from faultline.detector.blame import ordinary_without, sick_sensors
 from faultline.detector.covariance import Metric
 from faultline.detector.explanation import by_sensor, contributions
 from faultline.detector.frame import Frame
+from faultline.detector.grid import Filling
 from faultline.detector.health import Health, check_health, nowhere
 from faultline.detector.placing import place
 from faultline.detector.preparation import Preparation, Scaling
@@ -190,9 +191,10 @@ def _preparation(detector: Detector) -> Preparation:
     if detector.origin.size:
         limit = np.full(d, SCALED_LIMIT)
         forms = Scaling(detector.origin, detector.spread, -limit, limit)
-    change = detector.change
-    if change.size:
+    filling = None
+    if detector.change.size:
         # Of a sensor whose spread is 0 no deviation is wider for what is missing.
         spread = detector.spread
-        change = np.divide(change, spread, out=np.zeros(d), where=spread > 0)
-    return Preparation(detector.window_rows, detector.max_gap_ms, scaling, change, forms)
+        change = np.divide(detector.change, spread, out=np.zeros(d), where=spread > 0)
+        filling = Filling(detector.window_rows, detector.max_gap_ms, detector.step_ms, change)
+    return Preparation(detector.window_rows, detector.max_gap_ms, scaling, filling, forms)

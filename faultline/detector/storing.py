@@ -50,6 +50,7 @@ def parameters(detector: Detector) -> dict[str, Parameter]:
         "machines": list(detector.machines),
         "window_rows": detector.window_rows,
         "max_gap_ms": detector.max_gap_ms,
+        "step_ms": detector.step_ms,
         "boundary": detector.boundary,
         "unknown_score": detector.unknown_score,
         "step_rows": detector.rule.step_rows,
@@ -81,6 +82,7 @@ def fields_of(
         "machines": parts.names(stored, "machines"),
         "window_rows": parts.whole(stored, "window_rows"),
         "max_gap_ms": parts.whole(stored, "max_gap_ms"),
+        "step_ms": parts.whole(stored, "step_ms"),
         "boundary": parts.number(stored, "boundary"),
         "unknown_score": parts.number(stored, "unknown_score"),
         "rule": AdaptationRule(

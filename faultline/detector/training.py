@@ -1,28 +1,21 @@
 """Turns machines' histories into one table of window means to learn from. NumPy only.
 
-It decides which sensors can be used and how long a window is; it knows nothing of clusters.
+It knows nothing of clusters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from faultline.detector.copies import Likeness, Signature, compare, signature
+from faultline.detector.grid import Filling, on_grid
 from faultline.detector.history import MachineHistory, UnfitHistory
-from faultline.detector.period import find_period
-from faultline.detector.scale import PRECISION_SHARE, median, robust_scale, winsorised_std
+from faultline.detector.scale import PRECISION_SHARE, median, winsorised_std
 from faultline.detector.shape import shapes
-from faultline.detector.smoothing import (
-    WORTH_FILLING,
-    filled_means,
-    lagged_change,
-    scaled,
-    window_means,
-)
+from faultline.detector.smoothing import WORTH_FILLING, lagged_change, scaled, window_means
 from faultline.detector.tracking import (
     Tracked,
     TrackingRule,
@@ -31,30 +24,6 @@ from faultline.detector.tracking import (
     unknown_levels,
 )
 from faultline.detector.window import rows_since_gap
-
-_OUTLYING = 10.0
-"""Before a period is looked for, values are drawn in to so many scales from the median."""
-
-_DIFFERENCE = {Likeness.EQUAL: "", Likeness.AFFINE: " but for scale and offset"}
-
-
-@dataclass(frozen=True)
-class WindowChoice:
-    """How long a window is and why.
-
-    Attributes
-    ----------
-    rows
-        Its length.
-    period_rows
-        The load cycle found; None when there is none or it was not looked for.
-    reason
-        One sentence for a person.
-    """
-
-    rows: int
-    period_rows: int | None
-    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,106 +147,6 @@ def _tracked(
     return replace(found, level_of=found.level_of[place])
 
 
-def unusable_sensors(sensors: Sequence[str], histories: Sequence[MachineHistory]) -> dict[str, str]:
-    """Name the sensors that can't be learnt from, each with the reason.
-
-    Those with no value, with one value only, present in less than half of the rows, or the same
-    as one before them: its copy would count every deviation twice, and since each sensor is
-    centred and scaled by its own values, one in other units is the same copy.
-    """
-    reasons: dict[str, str] = {}
-    rows = sum(len(history.values) for history in histories)
-    originals: dict[int, Signature] = {}
-    for column, name in enumerate(sensors):
-        values = _column(histories, column)
-        present = values[np.isfinite(values)]
-        if not present.size:
-            reasons[name] = "all values are missing"
-        elif np.ptp(present) <= PRECISION_SHARE * np.abs(present).max():
-            reasons[name] = f"constant: always {present[0]:g}"
-        elif 2 * present.size < rows:
-            missing = 100 * (1 - present.size / rows)
-            reasons[name] = f"missing in {missing:.0f} % of the rows"
-        else:
-            own = signature(values)
-            original = _original(values, own, originals, histories)
-            if original is None:
-                originals[column] = own
-            else:
-                reasons[name] = f"the same as {sensors[original[0]]}{original[1]}"
-    return reasons
-
-
-def _original(
-    values: NDArray[np.float64],
-    own: Signature,
-    originals: Mapping[int, Signature],
-    histories: Sequence[MachineHistory],
-) -> tuple[int, str] | None:
-    """Find the column that `values` are a copy of, and what is different all the same."""
-    for column, signature_ in originals.items():
-        if own.may_match(signature_):
-            likeness = compare(_column(histories, column), values)
-            if likeness is not None:
-                return column, _DIFFERENCE[likeness]
-    return None
-
-
-def _column(histories: Sequence[MachineHistory], column: int) -> NDArray[np.float64]:
-    return np.concatenate([history.values[:, column] for history in histories])
-
-
-def median_step_ms(histories: Sequence[MachineHistory]) -> int:
-    """Find the median time between two rows of a machine, at least 1.
-
-    Raises
-    ------
-    UnfitHistory
-        When no machine has two rows.
-    """
-    steps = np.concatenate([np.diff(history.timestamps_ms) for history in histories])
-    if not steps.size:
-        raise UnfitHistory("no machine has two rows; send more history")
-    return max(1, round(float(np.median(steps))))
-
-
-def choose_window(
-    histories: Sequence[MachineHistory], max_gap_ms: int, max_rows: int, fallback_rows: int
-) -> WindowChoice:
-    """Choose the window from the load cycle: a mean over whole cycles does not swing with it.
-
-    A short cycle is taken several times, up to the first multiple of at least `fallback_rows`.
-
-    Parameters
-    ----------
-    histories
-        With usable sensors only.
-    max_gap_ms
-        A longer step is a gap, over which no cycle is looked for.
-    max_rows
-        The longest period looked for.
-    fallback_rows
-        The window when nothing repeats.
-    """
-    centre, scale = robust_scale(np.concatenate([history.values for history in histories]))
-    segments = [
-        np.clip(segment, -_OUTLYING, _OUTLYING)
-        for history in histories
-        for segment in np.split(
-            scaled(history.values, centre, scale),
-            np.flatnonzero(np.diff(history.timestamps_ms) > max_gap_ms) + 1,
-        )
-    ]
-    period = find_period(segments, max_rows)
-    if period is None:
-        reason = f"no load cycle of up to {max_rows} rows found; {fallback_rows} rows by default"
-        return WindowChoice(fallback_rows, None, reason)
-    cycles = -(-fallback_rows // period)
-    if cycles == 1 or cycles * period > max_rows:
-        return WindowChoice(period, period, f"one load cycle of {period} rows")
-    return WindowChoice(cycles * period, period, f"{cycles} load cycles of {period} rows")
-
-
 def row_scale(
     histories: Sequence[MachineHistory],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -288,17 +157,34 @@ def row_scale(
 
 
 def window_table(
-    histories: Sequence[MachineHistory], window_rows: int, max_gap_ms: int, *, shape: bool = False
+    histories: Sequence[MachineHistory],
+    window_rows: int,
+    max_gap_ms: int,
+    step_ms: int,
+    *,
+    shape: bool = False,
 ) -> WindowTable:
     """Smooth every machine as scoring does and put the windows that can be scored in one table.
 
-    Left out are windows across a gap and those with fewer than half of the sensors. With `shape`
-    the columns are the stretches of the normalised windows: see `shapes`.
+    Left out are windows across a gap and those with fewer than half of the sensors.
+
+    Parameters
+    ----------
+    histories
+        With usable sensors only.
+    window_rows
+        Length of a window.
+    max_gap_ms
+        A longer step is a gap.
+    step_ms
+        Of the grid, where missing values are filled: see `grid_step_ms`.
+    shape
+        The columns are the stretches of the normalised windows: see `shapes`.
     """
     centre, spread = row_scale(histories)
     units = [scaled(history.values, centre, spread) for history in histories]
-    since_gap = [rows_since_gap(history.timestamps_ms, max_gap_ms) for history in histories]
-    change = np.zeros(0) if shape else _change(units, window_rows, since_gap)
+    times = [history.timestamps_ms for history in histories]
+    filling = None if shape else _filling(units, times, window_rows, max_gap_ms, step_ms)
     parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
     means: list[NDArray[np.float64]] = []
     counts: list[NDArray[np.float64]] = []
@@ -307,14 +193,16 @@ def window_table(
             continue
         if shape:
             mean, count = shapes(units[index], window_rows)
+        elif filling is None:
+            mean, count = window_means(units[index], window_rows)
         else:
-            mean, count = _means(units[index], window_rows, change, since_gap[index])
+            mean, count = filling.means(units[index], times[index], window_rows - 1)
         ends = np.arange(window_rows - 1, len(history.values), dtype=np.int64)
-        whole = since_gap[index][ends] >= window_rows
+        whole = rows_since_gap(times[index], max_gap_ms)[ends] >= window_rows
         enough = 2 * (~np.isnan(mean)).sum(axis=1) >= mean.shape[1]
         keep = whole & enough
         ends = ends[keep]
-        parts.append((np.full(len(ends), index), ends, history.timestamps_ms[ends]))
+        parts.append((np.full(len(ends), index), ends, times[index][ends]))
         means.append(mean[keep])
         counts.append(count[keep])
     if not means:
@@ -334,43 +222,29 @@ def window_table(
         counts=np.concatenate(counts),
         centre=centre,
         spread=spread,
-        change=change,
+        change=np.zeros(0) if filling is None else filling.change,
     )
 
 
-def _change(
+def _filling(
     units: Sequence[NDArray[np.float64]],
+    times: Sequence[NDArray[np.int64]],
     window_rows: int,
-    since_gap: Sequence[NDArray[np.int64]],
-) -> NDArray[np.float64]:
+    max_gap_ms: int,
+    step_ms: int,
+) -> Filling | None:
     """Learn how far a row is from the one a window before it, in spreads.
 
-    Shape (d,), or (0,) where no sensor comes back near enough for its missing values to be filled.
+    None where no sensor comes back near enough for its missing values to be filled.
     """
+    grids = [on_grid(rows, at, step_ms, max_gap_ms) for rows, at in zip(units, times, strict=True)]
     apart = np.concatenate(
-        [
-            lagged_change(rows, window_rows, since)
-            for rows, since in zip(units, since_gap, strict=True)
-        ]
+        [lagged_change(grid.rows, window_rows, grid.since_gap) for grid in grids]
     )
     change = np.ones(apart.shape[1])
     seen = np.isfinite(apart).any(axis=0)
     if seen.any():
         change[seen] = winsorised_std(apart[:, seen])
-    return change if (change < WORTH_FILLING).any() else np.zeros(0)
-
-
-def _means(
-    units: NDArray[np.float64],
-    window_rows: int,
-    change: NDArray[np.float64],
-    since_gap: NDArray[np.int64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if not (change.size and np.isnan(units).any()):
-        return window_means(units, window_rows)
-    return filled_means(
-        np.concatenate((np.full((window_rows, units.shape[1]), np.nan), units)),
-        window_rows,
-        change,
-        np.concatenate((np.zeros(window_rows, dtype=np.int64), since_gap)),
-    )
+    if (change < WORTH_FILLING).any():
+        return Filling(window_rows, max_gap_ms, step_ms, change)
+    return None

@@ -20,7 +20,7 @@ from faultline.data_version import data_version
 from faultline.detector import MachineHistory, UnfitHistory
 from faultline.detector.evaluation import InjectionReport, NotEvaluated, evaluate
 from faultline.detector.fit import Fit, FitConfig, fit
-from faultline.detector.training import median_step_ms
+from faultline.detector.grid import median_step_ms
 from faultline.errors import Conflict, UntrainableHistory
 from faultline.events import model_name
 from faultline.offline.histories import Histories

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from faultline.detector import MachineHistory
-from faultline.detector.training import unusable_sensors
+from faultline.detector.usable import unusable_sensors
 
 Column = NDArray[np.float64]
 
