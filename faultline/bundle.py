@@ -18,12 +18,14 @@ import faultline
 from faultline import bundle_files as files
 from faultline.bundle_golden import GOLDEN, GoldenBatch, golden_batch, verify_golden
 from faultline.detector import Detector
+from faultline.detector.reference import Reference
 from faultline.errors import InvalidBundle
 
 __all__ = [
     "ARRAYS",
     "GOLDEN",
     "MANIFEST",
+    "REFERENCE",
     "SCHEMA_VERSION",
     "Bundle",
     "FileSum",
@@ -37,6 +39,8 @@ __all__ = [
 SCHEMA_VERSION = 3
 MANIFEST = "manifest.json"
 ARRAYS = "arrays.npz"
+REFERENCE = "reference.npz"
+"""What drift is told by; a bundle may be without."""
 
 
 class FileSum(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,11 +85,14 @@ class Bundle:
     ----------
     sha256
         Sum of the manifest, which holds the sums of all other files: the bundle's identity.
+    reference
+        What training looked like; None in a bundle without.
     """
 
     detector: Detector
     manifest: Manifest
     sha256: str
+    reference: Reference | None = None
 
 
 def write_bundle(
@@ -98,6 +105,7 @@ def write_bundle(
     created_ms: int,
     lineage: Mapping[str, Any] | None = None,
     summary: Mapping[str, Any] | None = None,
+    reference: Reference | None = None,
 ) -> str:
     """Write a bundle and read it back, verified.
 
@@ -109,6 +117,8 @@ def write_bundle(
         See `golden_batch`.
     lineage, summary
         JSON values; what is no number becomes null.
+    reference
+        What training looked like; without it the predictor cannot tell drift.
 
     Returns
     -------
@@ -127,6 +137,8 @@ def write_bundle(
         ARRAYS: files.pack(detector.to_arrays()),
         GOLDEN: files.pack(vars(golden)),
     }
+    if reference is not None:
+        contents[REFERENCE] = files.pack(vars(reference))
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         model_name=model_name,
@@ -160,9 +172,11 @@ def read_bundle(folder: Path) -> Bundle:
     InvalidBundle
         Naming the file and what is wrong with it. Nothing of the bundle should be used then.
     """
-    contents = files.read_folder(folder, (MANIFEST, ARRAYS, GOLDEN))
-    manifest = _manifest(contents[MANIFEST])
     listed = {ARRAYS, GOLDEN}
+    if (folder / REFERENCE).exists():
+        listed.add(REFERENCE)
+    contents = files.read_folder(folder, (MANIFEST, *sorted(listed)))
+    manifest = _manifest(contents[MANIFEST])
     if set(manifest.files) != listed:
         raise InvalidBundle(
             f"{MANIFEST}: lists the files {sorted(manifest.files)}; must be {sorted(listed)}"
@@ -177,7 +191,8 @@ def read_bundle(folder: Path) -> Bundle:
             raise InvalidBundle(f"{name}: its SHA-256 is not the manifest's; it was altered")
     detector = _detector(manifest, contents[ARRAYS])
     verify_golden(detector, contents[GOLDEN])
-    return Bundle(detector, manifest, _sum(contents[MANIFEST]))
+    reference = _reference(detector, contents[REFERENCE]) if REFERENCE in contents else None
+    return Bundle(detector, manifest, _sum(contents[MANIFEST]), reference)
 
 
 def _sum(content: bytes) -> str:
@@ -222,3 +237,10 @@ def _detector(manifest: Manifest, content: bytes) -> Detector:
     if manifest.sensors != detector.sensors:
         raise InvalidBundle(f"{MANIFEST}: the sensors are not those of the parameters")
     return detector
+
+
+def _reference(detector: Detector, content: bytes) -> Reference:
+    try:
+        return Reference.from_arrays(detector, files.unpack(REFERENCE, content))
+    except ValueError as error:
+        raise InvalidBundle(f"{REFERENCE}: {error}") from error

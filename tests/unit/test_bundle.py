@@ -18,6 +18,7 @@ from faultline.bundle import (
     ARRAYS,
     GOLDEN,
     MANIFEST,
+    REFERENCE,
     FileSum,
     Manifest,
     golden_batch,
@@ -26,6 +27,7 @@ from faultline.bundle import (
 )
 from faultline.bundle_files import pack, unpack
 from faultline.detector import Detector, MachineHistory, Window
+from faultline.detector.reference import make_reference
 from faultline.errors import InvalidBundle
 
 CREATED_MS = 1_795_248_000_000
@@ -63,6 +65,7 @@ def write(folder: Path, detector: Detector | None = None) -> str:
         created_ms=CREATED_MS,
         lineage={"data_version": "abc"},
         summary={"silhouette": float("nan"), "k": 2},
+        reference=make_reference(detector, [a_history()]),
     )
 
 
@@ -138,6 +141,46 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     assert f"missing: {name}" in refusal(folder)
 
 
+def test_the_reference_is_read_back(folder: Path) -> None:
+    reference = read_bundle(folder).reference
+    assert reference is not None
+    expected = make_reference(a_detector(), [a_history()])
+    for name, array in vars(expected).items():
+        np.testing.assert_array_equal(getattr(reference, name), array)
+
+
+def test_a_reference_that_is_listed_and_gone_is_missed(folder: Path) -> None:
+    (folder / REFERENCE).unlink()
+    assert f"lists the files {sorted([ARRAYS, GOLDEN, REFERENCE])}" in refusal(folder)
+
+
+def test_a_bundle_may_be_without_a_reference(tmp_path: Path) -> None:
+    names = {"model_name": "faultline-pump", "machine_type": "pump", "created_ms": CREATED_MS}
+    golden = golden_batch(a_detector(), a_history())
+    write_bundle(tmp_path / "model", a_detector(), golden, **names)  # type: ignore[arg-type]
+    assert read_bundle(tmp_path / "model").reference is None
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "why"),
+    [
+        ("shares", np.array([0.5, 0.6]), "parts of 1"),
+        ("cluster", np.array([2]), "cluster"),
+        ("scores", np.array([np.nan]), "must be finite"),
+        ("sensor_ms", np.array([1.0, 0.0]), "not positive"),
+        ("values", np.zeros((1, 3)), "of the shape"),
+    ],
+)
+def test_a_reference_that_cannot_be_is_refused(
+    folder: Path, part: str, value: np.ndarray, why: str
+) -> None:
+    arrays = unpack(REFERENCE, (folder / REFERENCE).read_bytes())
+    (folder / REFERENCE).write_bytes(pack({**arrays, part: value}))
+    reseal(folder)
+    assert refusal(folder).startswith(f"{REFERENCE}: ")
+    assert why in refusal(folder)
+
+
 def test_a_file_too_many_is_named(folder: Path) -> None:
     (folder / "model.pkl").write_bytes(b"")
     assert "not a part of it: 'model.pkl'" in refusal(folder)
@@ -165,7 +208,7 @@ def test_a_huge_file_is_not_read(folder: Path) -> None:
     assert "is larger than" in refusal(folder)
 
 
-@pytest.mark.parametrize("name", [ARRAYS, GOLDEN])
+@pytest.mark.parametrize("name", [ARRAYS, GOLDEN, REFERENCE])
 def test_a_changed_byte_is_noticed(folder: Path, name: str) -> None:
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
