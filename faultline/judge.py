@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from faultline.alarms import AlarmEvent, AlarmPolicy, Source, follow
 from faultline.detector import Adaptation, Detector, Health, RowState, Scores, Window
+from faultline.detector.reference import Reference
 from faultline.machine_state import Adapted, LateRun, MachineState
 from faultline.readings import MAX_SENSORS, Reading
 from faultline.rows import MAX_LATE_ROWS, columns_of, late_run, sift, take, tidied, values_of
@@ -32,11 +33,18 @@ few bytes of a message, but a whole row of a table with every column that the ot
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A registered version, ready to score."""
+    """A registered version, ready to score.
+
+    Attributes
+    ----------
+    reference
+        What its training looked like, to tell drift by; None where that is not known.
+    """
 
     name: str
     version: str
     detector: Detector
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ class Bundles:
                 f"bundle of {name} version {version} is of the machine type "
                 f"{bundle.manifest.machine_type!r}"
             )
-        model = Model(name, version, bundle.detector)
+        model = Model(name, version, bundle.detector, bundle.reference)
         return Loaded(model, bundle.sha256, self._clock.now_ms(), source, gate)
 
 
