@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from faultline.detector.config import FitConfig
 from faultline.detector.detector import Detector
 from faultline.detector.fault_report import (
@@ -22,6 +25,7 @@ from faultline.detector.fault_report import (
 )
 from faultline.detector.history import MachineHistory, UnfitHistory
 from faultline.detector.rule import AlarmRule
+from faultline.detector.scores import RowState
 from faultline.detector.trials import (
     Untouched,
     Watcher,
@@ -44,6 +48,7 @@ __all__ = [
     "alarm_share",
     "evaluate",
     "fit_stand_in",
+    "in_alarm",
     "measure",
     "measure_alike",
     "measure_stand_in",
@@ -246,6 +251,27 @@ def _report(
         fit_seconds=fit_seconds,
         seconds=seconds,
     )
+
+
+def in_alarm(
+    detector: Detector,
+    sensors: Sequence[str],
+    histories: Sequence[MachineHistory],
+    rule: AlarmRule,
+) -> list[NDArray[np.bool_]]:
+    """Which rows of each history are in alarm.
+
+    Parameters
+    ----------
+    sensors
+        The columns of the rows.
+    """
+    watcher = Watcher(detector, sensors, rule)
+    found = []
+    for one in histories:
+        scores = watcher.score(one.machine_id, one.timestamps_ms, one.values)
+        found.append(rule.is_open(scores.score) & (scores.state == RowState.SCORED))
+    return found
 
 
 def alarm_share(

@@ -155,6 +155,17 @@ def _beside(beside: Beside, limits: GateLimits) -> list[Check]:
             else f"no sensor of version {version} left out by the request",
         )
     ]
+    if beside.silenced is not None:
+        checks.append(
+            _at_most(
+                "silenced_alarms",
+                beside.silenced,
+                limits.max_silenced,
+                f"{beside.silenced:.2%} of the rows that it learnt from are in alarm by version "
+                f"{version} and not by it, at most {limits.max_silenced:.2%} let through (faults "
+                "should be labelled and left out; where the machines run so now, force it)",
+            )
+        )
     if beside.alarm_share is not None:
         checks.append(
             _no_more_alarms(

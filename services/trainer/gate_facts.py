@@ -51,6 +51,9 @@ class Beside:
         Of faults injected into the same rows; None where it cannot be compared.
     unwatched
         Sensors that the champion looks at, and that the candidate was told to leave out.
+    silenced
+        Part of all rows that are in alarm by the champion, and not by the candidate that has
+        learnt from them; None where it cannot be said.
     notes
         On what rows they were compared, or why they were not.
     """
@@ -59,6 +62,7 @@ class Beside:
     alarm_share: Pair | None = None
     recall: Pair | None = None
     unwatched: tuple[str, ...] = ()
+    silenced: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -84,6 +88,9 @@ class GateLimits:
         By how much the part of healthy rows in alarm may be above the champion's.
     max_less_recall
         By how much a recall may be below the champion's.
+    max_silenced
+        Part of the rows learnt from that are in alarm by the champion and not by the candidate, at
+        most.
     min_shadow_readings
         Live readings that a version scores beside the champion, if there is one, at least.
     """
@@ -96,4 +103,5 @@ class GateLimits:
     min_cluster_share: float = FitConfig.smallest_cluster_share
     max_more_alarms: float = 0.05
     max_less_recall: float = 0.05
+    max_silenced: float = 0.1
     min_shadow_readings: int = 0

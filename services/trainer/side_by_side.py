@@ -5,7 +5,8 @@ It measures; what is too much worse the gate decides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,12 @@ from faultline.detector.evaluation import (
     NotEvaluated,
     StandIn,
     alarm_share,
+    in_alarm,
     measure_alike,
 )
 from services.trainer.champion import Contender
 from services.trainer.dataset import Dataset
-from services.trainer.evaluation import RULE
+from services.trainer.evaluation import RULE, SKIPPED
 from services.trainer.gate_facts import Beside, Pair
 from services.trainer.wording import names
 
@@ -40,6 +42,12 @@ def compare(
     have. Injected faults are news to everyone, so for them the candidate itself counts always: only
     it shows what the end of the history has made of it.
 
+    Rows in alarm by the champion are disputed: a fault, or what is normal now. They are left out of
+    both, or a champion that is right about them would be called blind and loud; how many of them
+    the candidate has learnt as normal is a figure of its own.
+
+    Where the fifth is too short for the longer of the two windows, all rows take its place.
+
     Parameters
     ----------
     stand_in
@@ -53,40 +61,99 @@ def compare(
     if absent and chosen:
         return Beside(version, unwatched=tuple(absent))
     notes = [f"no readings of {names(absent)}, which version {version} looks at"] if absent else []
-    if isinstance(stand_in, NotEvaluated):
-        notes.append(f"not compared with version {version} on held-out rows: {stand_in.reason}")
+    if stand_in is SKIPPED:
+        notes.append(f"not compared with version {version} on held-out rows: {SKIPPED.reason}")
         return Beside(version, notes=tuple(notes))
-    rows, learnt = _ground(stand_in.held_out, champion)
-    reports = measure_alike(
-        [candidate, champion.model.detector], dataset.sensors, rows, rule=RULE, seed=seed
+    # A fault's size goes by the champion: the spreads of one that has learnt a fault are wide.
+    detectors = [champion.model.detector, candidate]
+    refusal = ""
+    theirs_open = in_alarm(champion.model.detector, dataset.sensors, dataset.histories, RULE)
+    own_open = in_alarm(candidate, dataset.sensors, dataset.histories, RULE)
+    silenced = sum(
+        int((theirs & ~own).sum()) for theirs, own in zip(theirs_open, own_open, strict=True)
     )
-    refusals = [one.reason for one in reports if isinstance(one, NotEvaluated)]
-    own, theirs = reports
-    if isinstance(own, NotEvaluated) or isinstance(theirs, NotEvaluated):
-        notes.append(f"not compared with version {version} on held-out rows: {refusals[0]}")
-        return Beside(version, notes=tuple(notes))
-    share = (
-        own.alarm_share if learnt else alarm_share(stand_in.detector, dataset.sensors, rows, RULE)
-    )
-    notes.append(_told(rows, version, learnt))
-    return Beside(
-        version,
-        alarm_share=None if share is None else Pair(share, theirs.alarm_share),
-        recall=_recalls(own, theirs),
-        notes=tuple(notes),
-    )
+    for ground in _grounds(stand_in, champion, dataset, theirs_open):
+        theirs, own = measure_alike(detectors, dataset.sensors, ground.rows, rule=RULE, seed=seed)
+        if isinstance(own, InjectionReport) and isinstance(theirs, InjectionReport):
+            notes.append(ground.told(version))
+            share = own.alarm_share if ground.learnt else None
+            if ground.stand_in is not None:
+                share = alarm_share(ground.stand_in, dataset.sensors, ground.rows, RULE)
+            return Beside(
+                version,
+                alarm_share=None if share is None else Pair(share, theirs.alarm_share),
+                recall=_recalls(own, theirs),
+                silenced=silenced / dataset.rows,
+                notes=tuple(notes),
+            )
+        refusal = next(one.reason for one in (theirs, own) if isinstance(one, NotEvaluated))
+    notes.append(f"not compared with version {version} on held-out rows: {refusal}")
+    return Beside(version, silenced=silenced / dataset.rows, notes=tuple(notes))
 
 
-def _ground(
-    held_out: Sequence[MachineHistory], champion: Contender
+class _Ground(NamedTuple):
+    """Rows to compare on.
+
+    Attributes
+    ----------
+    learnt
+        Whether the champion has learnt from them, as the candidate has.
+    stand_in
+        A candidate that has learnt from none of them; None when there is none.
+    what
+        Which rows they are.
+    """
+
+    rows: Sequence[MachineHistory]
+    learnt: bool
+    stand_in: Detector | None
+    what: str
+
+    def told(self, version: str) -> str:
+        """In a sentence, what was compared on what."""
+        count = sum(len(history.values) for history in self.rows)
+        if self.learnt:
+            whose = "which both have learnt"
+        elif self.stand_in is not None:
+            whose = "which neither has learnt"
+        else:
+            whose = f"which version {version} has not learnt: by injected faults only"
+        return f"compared with version {version} on {self.what} {count:,} undisputed rows, {whose}"
+
+
+def _grounds(
+    stand_in: StandIn | NotEvaluated,
+    champion: Contender,
+    dataset: Dataset,
+    disputed: Sequence[NDArray[np.bool_]],
+) -> Iterator[_Ground]:
+    """The last fifth; where that is too short for the longer of the two windows, everything."""
+    if isinstance(stand_in, StandIn):
+        ends = [
+            mask[len(mask) - len(history.values) :]
+            for history, mask in zip(stand_in.held_out, disputed, strict=True)
+        ]
+        rows, learnt = _alike(stand_in.held_out, champion, ends)
+        yield _Ground(rows, learnt, None if learnt else stand_in.detector, "the most recent")
+    rows, learnt = _alike(dataset.histories, champion, disputed)
+    yield _Ground(rows, learnt, None, "all of the")
+
+
+def _alike(
+    histories: Sequence[MachineHistory],
+    champion: Contender,
+    disputed: Sequence[NDArray[np.bool_]],
 ) -> tuple[list[MachineHistory], bool]:
-    """The rows that most are like, of those the champion has learnt from and the others."""
-    learnt = [champion.learnt(history.timestamps_ms) for history in held_out]
+    """Of the rows that the champion has learnt from and the others, those that are more.
+
+    Without those that are disputed.
+    """
+    learnt = [champion.learnt(history.timestamps_ms) for history in histories]
     seen = sum(int(mask.sum()) for mask in learnt)
     of_learnt = 2 * seen > sum(len(mask) for mask in learnt)
     return [
-        _those(history, mask if of_learnt else ~mask)
-        for history, mask in zip(held_out, learnt, strict=True)
+        _those(history, (mask if of_learnt else ~mask) & ~doubt)
+        for history, mask, doubt in zip(histories, learnt, disputed, strict=True)
     ], of_learnt
 
 
@@ -98,9 +165,3 @@ def _recalls(own: InjectionReport, theirs: InjectionReport) -> Pair | None:
     if own.recall is None or theirs.recall is None:
         return None
     return Pair(own.recall, theirs.recall)
-
-
-def _told(rows: Sequence[MachineHistory], version: str, learnt: bool) -> str:
-    count = sum(len(history.values) for history in rows)
-    who = "both have" if learnt else "neither has"
-    return f"compared with version {version} on the most recent {count:,} rows, which {who} learnt"

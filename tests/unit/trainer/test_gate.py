@@ -233,3 +233,12 @@ def test_far_more_failures_in_the_shadow_are_refused() -> None:
     assert judged is not None
     assert refused(judged) == ["shadow_failures"]
     assert "7.00% of those live readings called a failure, by version 3 1.00%" in judged.reason
+
+
+def test_a_version_that_has_silenced_the_champions_alarms_is_refused() -> None:
+    judged = report(beside=Beside("3", silenced=0.11))
+    assert refused(judged) == ["silenced_alarms"]
+    check = checked(judged, "silenced_alarms")
+    assert (check.value, check.limit) == (0.11, 0.1)
+    assert "11.00% of the rows that it learnt from are in alarm by version 3" in judged.reason
+    assert report(beside=Beside("3", silenced=0.1)).passed

@@ -1,0 +1,200 @@
+"""Versions that wait for live readings in the shadow, on ports in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from faultline.comparisons import Comparison, Side
+from faultline.errors import Conflict, Unavailable
+from faultline.events import ModelEventKind
+from faultline.gate_report import Decision
+from faultline.ports.registry import Stage
+from faultline.ports.stores import RecordBatch
+
+NAME = "faultline-pump"
+NOON = 1_795_262_400_000
+
+
+@pytest.fixture
+def world(make_world: Callable[..., Any]) -> Any:
+    made = make_world(gate_min_shadow_readings=1_000)
+    made.store_history()
+    return made
+
+
+def compared(
+    world: Any, readings: int, own: int = 0, theirs: int = 0, challenger: str = "2"
+) -> None:
+    comparison = Comparison(
+        counter_id="process-1",
+        model_name=NAME,
+        champion_version="1",
+        challenger_version=challenger,
+        since_ms=NOON,
+        until_ms=NOON + readings,
+        readings=readings,
+        agreed=readings,
+        champion=Side(failures=theirs),
+        challenger=Side(failures=own),
+    )
+    world.database.record_store().record(
+        "test", RecordBatch(offsets={}, comparisons=[comparison]), lambda _: None
+    )
+
+
+def look(world: Any) -> None:
+    world.trainer.probation.look()
+
+
+def live(world: Any) -> str:
+    version: str = world.registry.production(NAME).version
+    return version
+
+
+def tags(world: Any) -> dict[str, str]:
+    found: dict[str, str] = world.registry.version(NAME, "2").tags
+    return found
+
+
+def kinds(world: Any, version: str = "2") -> list[ModelEventKind]:
+    return [one.kind for one in world.events() if one.model_version == version]
+
+
+def test_the_first_version_waits_for_nothing(world: Any) -> None:
+    assert world.train().promoted
+    assert live(world) == "1"
+
+
+def test_a_second_version_waits_in_staging(world: Any) -> None:
+    world.train()
+    job = world.train()
+    assert not job.promoted
+    assert job.decision.startswith("waits in Staging: ")
+    assert "has to score 1,000 live readings beside version 1" in job.decision
+    assert world.registry.version(NAME, "2").stage is Stage.STAGING
+    assert tags(world)["gate"] == "waiting"
+    assert kinds(world) == [ModelEventKind.REGISTERED]
+    look(world)
+    compared(world, 999)
+    look(world)
+    assert live(world) == "1"
+
+
+def test_enough_live_readings_bring_it_into_production(world: Any) -> None:
+    world.train()
+    world.train()
+    compared(world, 1_000, own=20, theirs=10)
+    look(world)
+    assert live(world) == "2"
+    assert tags(world)["gate"] == tags(world)["shadow"] == "passed"
+    assert kinds(world) == [
+        ModelEventKind.REGISTERED,
+        ModelEventKind.GATE_PASSED,
+        ModelEventKind.PROMOTED,
+    ]
+    shadow, history = world.gate_log.list(NAME, "2")
+    assert (history.decision, shadow.decision) == (Decision.WAITING, Decision.PASSED)
+    assert "1,000 live readings scored beside version 1" in world.log.list(NAME)[0].reason
+
+
+def test_far_more_failures_in_the_shadow_refuse_it(world: Any) -> None:
+    world.train()
+    world.train()
+    compared(world, 1_000, own=200, theirs=10)
+    look(world)
+    look(world)
+    assert live(world) == "1"
+    assert tags(world)["gate"] == "refused"
+    assert "20.00% of those live readings" in tags(world)["gate_reason"]
+    assert kinds(world) == [ModelEventKind.REGISTERED, ModelEventKind.GATE_REFUSED]
+
+
+def test_what_is_to_be_held_is_judged_and_held(world: Any) -> None:
+    world.train()
+    world.train(promotion="hold")
+    compared(world, 1_000)
+    look(world)
+    assert tags(world)["gate"] == "passed"
+    assert live(world) == "1"
+
+
+def test_a_waiting_version_is_promoted_by_hand_only_by_force(world: Any) -> None:
+    world.train()
+    world.train()
+    promotions = world.trainer.promotions
+    wanted = (NAME, "2", Stage.PRODUCTION)
+    with pytest.raises(Conflict, match="waits for live readings that it scores in the shadow"):
+        promotions.move(*wanted, actor="ada", reason="now", force=False)
+    promotions.move(*wanted, actor="ada", reason="now", force=True)
+    assert live(world) == "2"
+
+
+def test_the_comparison_with_another_champion_does_not_count(world: Any) -> None:
+    world.train()
+    world.train()
+    compared(world, 5_000, challenger="3")
+    look(world)
+    assert live(world) == "1"
+
+
+def test_a_newer_challenger_takes_the_place_of_one_that_waits(world: Any) -> None:
+    world.train()
+    world.train()
+    world.train()
+    compared(world, 5_000, challenger="2")
+    look(world)
+    assert live(world) == "1"
+    compared(world, 5_000, challenger="3")
+    look(world)
+    assert live(world) == "3"
+
+
+CALLS = [
+    ("gate_log", "record"),
+    ("registry", "set_tags"),
+    ("log", "begin"),
+    ("registry", "promote"),
+    ("log", "finish"),
+]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("port", "call"), CALLS)
+def test_cut_off_anywhere_the_next_look_goes_on(
+    world: Any, port: str, call: str, after: bool
+) -> None:
+    world.train()
+    world.train()
+    compared(world, 1_000)
+    getattr(world, port).plan(call, Unavailable("down"), after=after)
+    with pytest.raises(Unavailable):
+        look(world)
+    world.trainer = world.start()
+    look(world)
+    # What is begun in the registry is completed as every promotion is.
+    world.trainer.reconciler.look()
+    look(world)
+    assert live(world) == "2"
+    assert [one.to_version for one in world.log.list(NAME)] == ["2", "1"]
+    assert tags(world)["gate"] == "passed"
+    assert len(world.gate_log.list(NAME, "2")) == 2
+    told = {one.event_id: one.kind for one in world.events() if one.model_version == "2"}
+    assert sorted(told.values()) == sorted(
+        [ModelEventKind.REGISTERED, ModelEventKind.GATE_PASSED, ModelEventKind.PROMOTED]
+    )
+
+
+def test_what_was_promoted_once_does_not_come_back_by_itself(world: Any) -> None:
+    world.train()
+    world.train()
+    compared(world, 1_000)
+    look(world)
+    world.trainer.promotions.roll_back(NAME, "1", actor="ada", reason="cries wolf")
+    world.trainer.promotions.move(
+        NAME, "2", Stage.STAGING, actor="ada", reason="look again", force=False
+    )
+    look(world)
+    assert live(world) == "1"
