@@ -15,7 +15,13 @@ from faultline.detector.smoothing import windowed_sums
 
 
 def sick_sensors(
-    health: Health, limits: HealthLimits, before: NDArray[np.float64], window_rows: int
+    health: Health,
+    limits: HealthLimits,
+    before: NDArray[np.float64],
+    window_rows: int,
+    rows: NDArray[np.int64],
+    *,
+    is_sound: bool,
 ) -> NDArray[np.bool_]:
     """Which sensors are stuck, or out of range anywhere in the window that a row is judged by.
 
@@ -29,19 +35,26 @@ def sick_sensors(
         Shape (m, d): the raw rows before those.
     window_rows
         Length of a window.
+    rows
+        Shape (r,): which rows to look at.
+    is_sound
+        Whether it is known already that no value of their windows is out of its range.
 
     Returns
     -------
     ndarray
-        Shape (n, d), bool.
+        Shape (r, d), bool.
     """
+    stuck = health.stuck[rows]
+    if is_sound:
+        return stuck
     reach = before[max(0, len(before) - window_rows + 1) :]
     beyond = (reach < limits.low) | (reach > limits.high)
     if not (beyond.any() or health.out_of_range.any()):
-        return health.stuck
+        return stuck
     lead = np.zeros((window_rows - 1 - len(reach), beyond.shape[1]), dtype=np.bool_)
     every = np.concatenate((lead, beyond, health.out_of_range)).astype(np.float64)
-    return np.asarray(health.stuck | (windowed_sums(every, window_rows) > 0))
+    return np.asarray(stuck | (windowed_sums(every, window_rows)[rows] > 0))
 
 
 def ordinary_without(
@@ -71,6 +84,8 @@ def ordinary_without(
     ndarray
         Those of `rows`.
     """
+    if not sick.any():
+        return rows[:0]
     can_be = sick.any(axis=1) & (~np.isnan(means[rows]) & ~sick).any(axis=1)
     rows, sick = rows[can_be], sick[can_be]
     if not len(rows):

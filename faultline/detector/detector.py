@@ -6,7 +6,6 @@ alarm is, or where rows come from.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +21,7 @@ from faultline.detector.parts import Parameter
 from faultline.detector.scores import Contribution, RowState, Scores
 from faultline.detector.scoring import Scorer
 from faultline.detector.shape import segments_of
+from faultline.detector.validity import check
 from faultline.detector.window import Window
 
 __all__ = ["Contribution", "Detector", "RowState", "Scores", "Window"]
@@ -122,43 +122,7 @@ class Detector:
     limits: HealthLimits | None = None
 
     def __post_init__(self) -> None:
-        d = len(self.sensors)
-        if d == 0 or len(set(self.sensors)) != d:
-            raise ValueError(f"a detector needs distinct sensors; got {list(self.sensors)}")
-        if len(set(self.machines)) != len(self.machines):
-            raise ValueError("a machine has one baseline; some machines are named twice")
-        if self.window_rows < 1 or self.max_gap_ms < 1 or self.step_ms < 0:
-            raise ValueError(
-                f"window_rows and max_gap_ms must be at least 1, step_ms at least 0; got "
-                f"{self.window_rows}, {self.max_gap_ms} and {self.step_ms}"
-            )
-        c = d * self.segments
-        expected = {
-            "centre": (c,),
-            "scale": (c,),
-            "spread": (d,),
-            "change": (d,) if self.change.size else (0,),
-            "clusters": (max(1, len(self.clusters)), c),
-            "covariance": (c, c) if self.covariance.size else (0, 0),
-            "baselines": (len(self.machines), c) if self.machines else (0, 0),
-            "between": (c,) if self.between.size else (0,),
-            "speed": (c,) if self.speed.size else (0,),
-            "origin": (d,) if self.origin.size else (0,),
-        }
-        for name, shape in expected.items():
-            array: NDArray[np.float64] = getattr(self, name)
-            if array.shape != shape or not np.isfinite(array).all():
-                raise ValueError(
-                    f"{name} must be finite with the shape {shape}; got the shape {array.shape}"
-                )
-        if not ((self.scale > 0).all() and (self.spread >= 0).all() and (self.between >= 0).all()):
-            raise ValueError("every scale must be positive, no spread and no variance negative")
-        for name in ("boundary", "unknown_score"):
-            number: float = getattr(self, name)
-            if not (math.isfinite(number) and number > 0):
-                raise ValueError(f"{name} must be a positive number; got {number!r}")
-        if self.limits is not None and len(self.limits.low) != d:
-            raise ValueError(f"the limits are of {len(self.limits.low)} sensors; must be of {d}")
+        check(self)
         _ = self._scorer  # made now, so that it says what is wrong with the covariance
 
     @property

@@ -97,7 +97,14 @@ class Scorer:
         sensor_fault = np.zeros(n, dtype=np.bool_)
         if detector.limits is not None and np.count_nonzero(is_beyond):
             rows = np.flatnonzero(is_beyond)
-            sick = sick_sensors(health, detector.limits, before, detector.window_rows)[rows]
+            sick = sick_sensors(
+                health,
+                detector.limits,
+                before,
+                detector.window_rows,
+                rows,
+                is_sound=prepared.is_sound,
+            )
             sick = np.repeat(sick, detector.segments, axis=1)
             rows = ordinary_without(frame, placed, rows, sick, means=places, widened=widened)
             sensor_fault[rows] = True
