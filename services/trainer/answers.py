@@ -24,7 +24,15 @@ class JobAnswer(BaseModel):
     progress: str = Field(description="What is being done now, in words.")
     error: str | None = Field(description="Why it failed.")
     attempts: int = Field(description="How often a worker has begun it.")
-    requested_by: str = Field(description="Who asked for it.")
+    requested_by: str = Field(
+        description="Who asked for it; `trainer` where it was started by itself."
+    )
+    trigger: str = Field(
+        description="What made them ask: `by hand`, `schedule`, `drift` or `new data`."
+    )
+    trigger_detail: str = Field(
+        description="What exactly: which time, what drifted, how much new data."
+    )
     promotion: str = Field(description="`auto` or `hold`, as asked for.")
     created_at: str = Field(examples=["2026-11-21T08:00:00.000Z"])
     updated_at: str = Field(examples=["2026-11-21T08:00:07.000Z"])
@@ -144,6 +152,8 @@ def job_answer(job: TrainingJob) -> JobAnswer:
         error=job.error,
         attempts=job.attempts,
         requested_by=job.request.requested_by,
+        trigger=job.request.trigger,
+        trigger_detail=job.request.trigger_detail,
         promotion=job.request.promotion,
         created_at=format_timestamp(job.created_at_ms),
         updated_at=format_timestamp(job.updated_at_ms),

@@ -19,13 +19,15 @@ from faultline.ports.jobs import JobQueue
 from faultline.ports.promotions import PromotionLog
 from faultline.ports.registry import ModelRegistry
 from faultline.ports.stores import FleetStore
+from faultline.ports.triggers import TriggerLog
 from faultline.service import Loop
 from faultline.web import equip
 from services.trainer.announcer import Announcer
-from services.trainer.api import job_routes, model_routes
+from services.trainer.api import PREFIX, job_routes, model_routes
 from services.trainer.assessment import Assessor
 from services.trainer.backtest_api import backtest_routes
 from services.trainer.change import Changes
+from services.trainer.drift_listener import DriftListener
 from services.trainer.evidence import Draw
 from services.trainer.metrics import Metrics
 from services.trainer.plots import draw_plots
@@ -35,6 +37,8 @@ from services.trainer.reconciliation import Reconciler
 from services.trainer.revision import git_commit
 from services.trainer.settings import TrainerSettings
 from services.trainer.training import Rules, Training
+from services.trainer.triggers import Triggers, Watch
+from services.trainer.triggers_api import trigger_routes
 from services.trainer.worker import Worker
 
 _ABOUT = """Learns what is normal for a machine type, registers each version in MLflow, and puts
@@ -58,6 +62,7 @@ class Ports:
     promotion_log: PromotionLog
     gate_log: GateLog
     comparisons: ComparisonStore
+    trigger_log: TriggerLog
     clock: Clock
     database: Callable[[], str | None]
     tracking: Callable[[], str | None]
@@ -73,6 +78,8 @@ class Trainer:
     worker: Worker
     reconciler: Reconciler
     probation: Probation
+    watch: Watch
+    drift_listener: DriftListener
     promotions: Promotions
     metrics: Metrics
 
@@ -138,8 +145,19 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
         max_attempts=settings.trainer_max_attempts,
         niceness=settings.trainer_niceness,
     )
+    triggers = Triggers(ports.trigger_log, metrics, ports.clock, settings.trainer_cooldown_s)
+    watch = Watch(
+        triggers,
+        ports.trigger_log,
+        ports.clock,
+        schedules=settings.schedules(),
+        new_rows=settings.trainer_new_rows,
+        every_s=settings.trainer_watch_s,
+    )
+    drift_listener = DriftListener(ports.broker, triggers, metrics, settings.trainer_retry_s)
     app = FastAPI(title="Faultline trainer", version=__version__, description=_ABOUT)
     app.include_router(job_routes(ports.queue))
+    app.include_router(trigger_routes(ports.trigger_log, PREFIX))
     app.include_router(model_routes(ports.registry, promotions, ports.promotion_log, ports.store))
     app.include_router(
         backtest_routes(ports.registry, ports.store, settings.trainer_max_backtest_rows)
@@ -152,10 +170,14 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
             Loop("worker", worker.run),
             Loop("reconciler", reconciler.run),
             Loop("probation", probation.run),
+            Loop("watch", watch.run),
+            *([Loop("drift", drift_listener.run)] if settings.trainer_on_drift else []),
         ),
         worker=worker,
         reconciler=reconciler,
         probation=probation,
+        watch=watch,
+        drift_listener=drift_listener,
         promotions=promotions,
         metrics=metrics,
     )

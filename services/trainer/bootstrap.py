@@ -27,6 +27,7 @@ def main() -> int:
         promotion_log=database.promotion_log(),
         gate_log=database.gate_log(),
         comparisons=database.comparison_store(),
+        trigger_log=database.trigger_log(),
         clock=SystemClock(),
         database=database.ping,
         tracking=registry.ping,

@@ -48,3 +48,10 @@ class Metrics:
             ["model"],
             registry=self.registry,
         )
+        self.triggers = Counter(
+            "faultline_trainer_triggers",
+            "Occasions to train without being asked, by kind and by what became of them: started, "
+            "or why not.",
+            ["kind", "outcome"],
+            registry=self.registry,
+        )

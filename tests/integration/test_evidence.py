@@ -120,6 +120,7 @@ def world(platform: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Worl
             promotion_log=database.promotion_log(),
             gate_log=database.gate_log(),
             comparisons=database.comparison_store(),
+            trigger_log=database.trigger_log(),
             clock=SystemClock(),
             database=lambda: None,
             tracking=lambda: None,

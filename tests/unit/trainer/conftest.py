@@ -105,6 +105,7 @@ class World:
         self.queue = Flaky(self.database.job_queue())
         self.log = Flaky(self.database.promotion_log())
         self.gate_log = Flaky(self.database.gate_log())
+        self.trigger_log = Flaky(self.database.trigger_log())
         self.stream_trouble: str | None = None
         self.settings = settings
         self.trainer = self.start()
@@ -132,6 +133,7 @@ class World:
                 promotion_log=self.log,  # type: ignore[arg-type]
                 gate_log=self.gate_log,  # type: ignore[arg-type]
                 comparisons=self.database.comparison_store(),
+                trigger_log=self.trigger_log,  # type: ignore[arg-type]
                 clock=self.clock,
                 database=lambda: None,
                 tracking=lambda: None,

@@ -395,6 +395,7 @@ def test_the_interface_is_described(world: Any) -> None:
         f"{BASE}/train",
         f"{BASE}/train/{{job_id}}",
         f"{BASE}/train/{{job_id}}/cancel",
+        f"{BASE}/triggers",
         f"{BASE}/{{name}}/versions",
         f"{BASE}/{{name}}/production",
         f"{BASE}/{{name}}/versions/{{version}}/promote",

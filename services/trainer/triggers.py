@@ -1,0 +1,161 @@
+"""What starts trainings by itself: a schedule that is due, and enough new readings.
+
+Knows the log of triggers and the time. Drift comes from the stream: see `drift_listener`.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from faultline.errors import Unavailable
+from faultline.ports.clock import Clock
+from faultline.ports.jobs import TrainingRequest
+from faultline.ports.triggers import NewReadings, Occasion, TriggerKind, TriggerLog
+from faultline.readings import format_timestamp
+from faultline.telemetry import logger
+from services.trainer.metrics import Metrics
+from services.trainer.schedule import Schedules
+
+log = logger(__name__)
+
+_REQUESTED_BY = "trainer"
+_STARTED = "started"
+_LONGEST_DETAIL = 2_000
+
+
+class Triggers:
+    """Has occasions decided, and tells what became of them.
+
+    Parameters
+    ----------
+    cooldown_s
+        Between two trainings of a type that are started by themselves.
+    """
+
+    def __init__(
+        self, triggers: TriggerLog, metrics: Metrics, clock: Clock, cooldown_s: float
+    ) -> None:
+        self._log = triggers
+        self._metrics = metrics
+        self._clock = clock
+        self._cooldown_ms = round(cooldown_s * 1000)
+
+    def decide(self, occasion: Occasion) -> None:
+        """Start a training of the type, or say why not; again changes nothing.
+
+        Raises
+        ------
+        Unavailable
+            When the store does not answer.
+        """
+        request = TrainingRequest(
+            machine_type=occasion.machine_type,
+            requested_by=_REQUESTED_BY,
+            trigger=occasion.kind.value,
+            trigger_detail=occasion.detail[:_LONGEST_DETAIL],
+        )
+        trigger = self._log.decide(occasion, request, self._clock.now_ms(), self._cooldown_ms)
+        if trigger is None:
+            return
+        told = {
+            "machine_type": occasion.machine_type,
+            "trigger": occasion.kind.value,
+            "detail": occasion.detail,
+        }
+        if trigger.suppressed is None:
+            log.info("training started by itself", **told, job=trigger.job_id)
+        else:
+            log.info("training not started", **told, why=trigger.suppressed.value)
+        outcome = _STARTED if trigger.suppressed is None else trigger.suppressed.value
+        self._metrics.triggers.labels(occasion.kind.value, outcome).inc()
+
+
+class Watch:
+    """Looks again and again whether a schedule is due or there are enough new readings.
+
+    Parameters
+    ----------
+    new_rows
+        So many readings since the last training of a type are enough; 0 is never.
+    every_s
+        Between two looks.
+    """
+
+    def __init__(
+        self,
+        triggers: Triggers,
+        trigger_log: TriggerLog,
+        clock: Clock,
+        *,
+        schedules: Schedules,
+        new_rows: int,
+        every_s: float,
+    ) -> None:
+        self._triggers = triggers
+        self._log = trigger_log
+        self._clock = clock
+        self._schedules = schedules
+        self._new_rows = new_rows
+        self._every_s = every_s
+        self._last_due_ms: dict[str, int] = {}
+        self._in_trouble = False
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until told to stop. A store that is down is waited for."""
+        while not stop.is_set():
+            try:
+                self.look()
+            except Unavailable as error:
+                if not self._in_trouble:
+                    log.warning("nothing can start trainings by itself; waiting", why=str(error))
+                self._in_trouble = True
+            else:
+                self._in_trouble = False
+            stop.wait(self._every_s)
+
+    def look(self) -> None:
+        """Look at every machine type that has readings.
+
+        Raises
+        ------
+        Unavailable
+            When the store does not answer; the next look goes on.
+        """
+        for machine_type, new in self._log.new_readings().items():
+            self._look_at_schedule(machine_type)
+            if self._new_rows and new.rows >= self._new_rows:
+                self._triggers.decide(self._enough(machine_type, new))
+
+    def _look_at_schedule(self, machine_type: str) -> None:
+        """Only the last time that it was due counts: of what was missed, one is made up for."""
+        schedule = self._schedules.of(machine_type)
+        if schedule is None:
+            return
+        now_ms = self._clock.now_ms()
+        due_ms = schedule.last_due_ms(now_ms)
+        if self._last_due_ms.get(machine_type) == due_ms:
+            return
+        if due_ms > self._log.scheduled_since(machine_type, schedule.text, now_ms):
+            due = format_timestamp(due_ms)
+            self._triggers.decide(
+                Occasion(
+                    machine_type=machine_type,
+                    kind=TriggerKind.SCHEDULE,
+                    slot=due,
+                    since_ms=due_ms,
+                    detail=f"schedule {schedule.text} (UTC), due {due}",
+                )
+            )
+        self._last_due_ms[machine_type] = due_ms
+
+    def _enough(self, machine_type: str, new: NewReadings) -> Occasion:
+        # Where a training that this starts is cancelled, as many again make the next occasion.
+        times = new.rows // self._new_rows
+        since = "the last training" if new.job_id else "the first one"
+        return Occasion(
+            machine_type=machine_type,
+            kind=TriggerKind.NEW_DATA,
+            slot=f"{new.job_id or 'first'}/{times}",
+            since_ms=self._clock.now_ms(),
+            detail=f"{new.rows} readings since {since}, {self._new_rows} are enough",
+        )

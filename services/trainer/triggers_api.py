@@ -1,0 +1,70 @@
+"""What started trainings by itself, over HTTP."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from faultline.ports.triggers import Suppressed, Trigger, TriggerKind, TriggerLog
+from faultline.readings import format_timestamp
+from faultline.web import problems
+
+
+class TriggerAnswer(BaseModel):
+    """An occasion to train, and what became of it."""
+
+    machine_type: str = Field(examples=["pump"])
+    trigger: TriggerKind
+    trigger_detail: str = Field(
+        description="What it was.",
+        examples=["schedule every 6h (UTC), due 2026-11-21T06:00:00.000Z"],
+    )
+    since: str = Field(description="When it came up.", examples=["2026-11-21T06:00:00.000Z"])
+    decided_at: str = Field(examples=["2026-11-21T06:00:02.113Z"])
+    job_id: str | None = Field(description="The training that it started; null for none.")
+    suppressed: Suppressed | None = Field(
+        description="Why it started none: there are no readings (`no_readings`), a training of the "
+        "type was waiting or running (`busy`), one that succeeded was queued after it came up "
+        "(`trained_since`), or the last one was started by itself too short a time ago "
+        "(`cooldown`)."
+    )
+
+
+class TriggersAnswer(BaseModel):
+    """Occasions to train, the one decided last first."""
+
+    triggers: list[TriggerAnswer]
+
+
+def trigger_routes(triggers: TriggerLog, prefix: str) -> APIRouter:
+    """Routes for triggers."""
+    router = APIRouter(prefix=prefix, tags=["training"])
+
+    @router.get(
+        "/triggers",
+        responses=problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    )
+    def list_triggers(
+        machine_type: Annotated[str | None, Query(description="Only its.")] = None,
+        limit: Annotated[int, Query(ge=1, le=1_000, description="At most so many.")] = 50,
+    ) -> TriggersAnswer:
+        """List what started trainings by itself, or would have; newest first."""
+        return TriggersAnswer(triggers=[_answer(one) for one in triggers.list(machine_type, limit)])
+
+    return router
+
+
+def _answer(trigger: Trigger) -> TriggerAnswer:
+    occasion = trigger.occasion
+    return TriggerAnswer(
+        machine_type=occasion.machine_type,
+        trigger=occasion.kind,
+        trigger_detail=occasion.detail,
+        since=format_timestamp(occasion.since_ms),
+        decided_at=format_timestamp(trigger.at_ms),
+        job_id=trigger.job_id,
+        suppressed=trigger.suppressed,
+    )
