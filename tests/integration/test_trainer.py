@@ -208,8 +208,10 @@ class TestOneTrainer:
         assert [(row.to_version, row.from_version) for row in log] == [("2", "1"), ("1", None)]
         assert [(str(one.kind), one.model_version) for one in world.events(name)] == [
             ("registered", "1"),
+            ("gate_passed", "1"),
             ("promoted", "1"),
             ("registered", "2"),
+            ("gate_passed", "2"),
             ("promoted", "2"),
             ("archived", "1"),
         ]
@@ -269,7 +271,7 @@ def test_a_job_whose_trainer_is_killed_is_done_by_the_next_one_once(
     assert [one.version for one in world.registry.versions(name)] == ["1"]
     assert len(world.database.promotion_log().list(name)) == 1
     told = {one.event_id: str(one.kind) for one in world.events(name)}
-    assert sorted(told.values()) == ["promoted", "registered"]
+    assert sorted(told.values()) == ["gate_passed", "promoted", "registered"]
 
 
 def test_a_job_that_is_worked_on_can_be_cancelled_and_leaves_no_version(
