@@ -7,7 +7,6 @@ verdict waits for it. What it cannot keep up with is dropped and counted.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,10 +21,8 @@ from faultline.judge import KEPT_ROWS, Explanation, Model, judge
 from faultline.machine_state import Adapted, MachineState
 from faultline.ports.broker import Broker, Partition, Producer
 from faultline.ports.clock import Clock
-from faultline.readings import Reading
 from faultline.telemetry import logger
-from faultline.verdicts import Verdict
-from services.predictor.contest import Contest
+from services.predictor.backlog import Backlog, ToCompare
 from services.predictor.metrics import Metrics
 from services.predictor.older_rows import preceded_by
 from services.predictor.tally import Tally
@@ -36,23 +33,6 @@ _WITHOUT_CONTRIBUTIONS = Explanation(min_score=float("inf"), sensors=0)
 _FLUSH_S = 10.0
 _TURN_S = 0.2
 _ASIDE_S = 1.0
-
-
-class ToCompare(NamedTuple):
-    """Readings of one machine as the stream has judged them, for the other version to score.
-
-    Attributes
-    ----------
-    before
-        The machine's state before them.
-    """
-
-    partition: Partition
-    before: MachineState | None
-    readings: Sequence[Reading]
-    contest: Contest
-    verdicts: Sequence[Verdict]
-    alarm_events: Sequence[AlarmEvent]
 
 
 class _Own(NamedTuple):
@@ -90,10 +70,8 @@ class Challenger:
         self._policy = policy
         self._metrics = metrics
         self._clock = clock
-        self._queue_readings = queue_readings
         self._tell_s = tell_s
-        self._queue: deque[ToCompare] = deque()
-        self._waiting = 0
+        self._backlog = Backlog(queue_readings)
         self._lock = threading.Lock()
         self._aside = threading.Event()
         self._aside.set()
@@ -102,6 +80,7 @@ class Challenger:
         self._told: dict[tuple[str, str, str], int] = {}
         self._told_at_s = clock.monotonic_s()
         self._in_trouble = False
+        self._is_failing = False
 
     # What the stream calls: it never waits -----------------------------------------------------
 
@@ -116,14 +95,7 @@ class Challenger:
 
     def offer(self, judged: Sequence[ToCompare]) -> None:
         """Have readings scored by the other version, as far as there is room."""
-        dropped = 0
-        with self._lock:
-            for one in judged:
-                if self._waiting + len(one.readings) > self._queue_readings:
-                    dropped += len(one.readings)
-                    continue
-                self._queue.append(one)
-                self._waiting += len(one.readings)
+        dropped = self._backlog.put(judged)
         if dropped:
             self._metrics.challenger_readings.labels("dropped").inc(dropped)
 
@@ -132,16 +104,9 @@ class Challenger:
 
         Whoever has them next may judge it again: it is not to be counted twice.
         """
+        dropped = self._backlog.drop(partitions)
+        self._metrics.challenger_readings.labels("dropped").inc(dropped)
         with self._lock:
-            before = self._waiting
-            kept = [
-                one
-                for one in self._queue
-                if partitions is not None and one.partition not in partitions
-            ]
-            self._queue = deque(kept)
-            self._waiting = sum(len(one.readings) for one in kept)
-            self._metrics.challenger_readings.labels("dropped").inc(before - self._waiting)
             self._own = {
                 machine_id: own
                 for machine_id, own in self._own.items()
@@ -187,14 +152,20 @@ class Challenger:
         """Score the readings whose turn it is; False when there are none."""
         # Not for ever: where the stream never rests, a little is compared all the same.
         self._aside.wait(_ASIDE_S)
-        with self._lock:
-            if not self._queue:
-                self._metrics.waiting_for_challenger.set(0)
-                return False
-            judged = self._queue.popleft()
-            self._waiting -= len(judged.readings)
-            self._metrics.waiting_for_challenger.set(self._waiting)
-        self._score(judged)
+        judged = self._backlog.take()
+        self._metrics.waiting_for_challenger.set(self._backlog.size)
+        if judged is None:
+            return False
+        try:
+            self._score(judged)
+        except (ArithmeticError, ValueError) as error:
+            # A version that chokes on what another scores must not end the one that answers.
+            self._metrics.challenger_readings.labels("failed").inc(len(judged.readings))
+            if not self._is_failing:
+                log.exception("challenger cannot score", why=str(error))
+            self._is_failing = True
+        else:
+            self._is_failing = False
         return True
 
     def counts(self) -> list[Comparison]:

@@ -21,7 +21,8 @@ from faultline.machine_state import MachineState
 from faultline.ports.broker import Message, Partition
 from faultline.readings import Reading
 from faultline.verdicts import Verdict, VerdictBatch
-from services.predictor.challenger import Challenger, ToCompare
+from services.predictor.backlog import ToCompare
+from services.predictor.challenger import Challenger
 from services.predictor.contest import Contest, Contests
 from services.predictor.older_rows import OlderRows, preceded_by
 from services.predictor.snapshots import LiveMachine

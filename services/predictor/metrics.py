@@ -99,7 +99,8 @@ class Metrics:
         self.challenger_readings = Counter(
             "faultline_predictor_challenger_readings",
             "Readings for a second version to score: compared, unscored (one of the two had no "
-            "score), or dropped because too many waited or the partition went elsewhere.",
+            "score), failed (it could not), or dropped because too many waited or the partition "
+            "went elsewhere.",
             ["outcome"],
             registry=self.registry,
         )

@@ -15,9 +15,10 @@ import numpy as np
 
 from faultline.detector import Window
 from faultline.errors import Unavailable
+from faultline.events import machine_type_of
 from faultline.judge import Model
 from faultline.ports.clock import Clock
-from faultline.ports.stores import FleetStore, MachineRows
+from faultline.ports.stores import FleetStore, HistoryQuery, MachineRows
 from faultline.rows import columns_of
 from faultline.telemetry import logger
 from services.predictor.metrics import Metrics
@@ -29,6 +30,8 @@ _MAX_REMEMBERED = 100_000
 _TRIES = 5
 _SLACK = 1.5
 """Rows are asked for by time: so much longer than so many rows usually take."""
+_MOST_TIMES = 20
+"""Of a machine that was much faster before, so many times the rows are read, and no more."""
 _TURN_S = 0.2
 
 
@@ -36,6 +39,7 @@ class _Wanted(NamedTuple):
     """Rows of a machine up to the first that is kept, that one included."""
 
     machine_id: str
+    machine_type: str
     sensors: tuple[str, ...]
     first_ms: int
     step_ms: int
@@ -83,6 +87,7 @@ class OlderRows:
         step_ms = int(np.median(np.diff(window.timestamps_ms)))
         wanted = _Wanted(
             machine_id,
+            machine_type_of(model.name),
             columns_of(window.sensors, [dict.fromkeys(model.detector.sensors)]),
             int(window.timestamps_ms[0]),
             max(1, step_ms),
@@ -125,15 +130,21 @@ class OlderRows:
     def _read(self, wanted: _Wanted) -> str | None:
         """Read once; None when it is worth another try."""
         span_ms = int(_SLACK * wanted.rows * wanted.step_ms)
+        query = HistoryQuery(
+            machine_type=wanted.machine_type,
+            machines=[wanted.machine_id],
+            sensors=wanted.sensors,
+            start_ms=wanted.first_ms - span_ms,
+            end_ms=wanted.first_ms + 1,
+            max_rows=_MOST_TIMES * wanted.rows,
+        )
         try:
-            rows = self._store.readings(
-                wanted.machine_id, wanted.first_ms - span_ms, wanted.first_ms + 1
-            )
+            rows = next(iter(self._store.history(query)), None)
         except Unavailable as error:
             log.info("older rows cannot be read", machine=wanted.machine_id, why=str(error))
             return None
         # Without the first row that is kept, rows between may not be stored yet.
-        if not len(rows.timestamps_ms) or rows.timestamps_ms[-1] != wanted.first_ms:
+        if rows is None or rows.timestamps_ms[-1] != wanted.first_ms:
             return None
         if len(rows.timestamps_ms) == 1:
             return "nothing_older"

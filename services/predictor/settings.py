@@ -71,7 +71,7 @@ class PredictorSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Regist
         50_000,
         ge=1,
         description="Readings that wait to be scored by the challenger in the shadow, at most; "
-        "further ones are dropped and counted.",
+        "further ones are dropped and counted. One of more than 64 sensors counts for several.",
     )
     predictor_comparison_s: float = Field(
         5.0,

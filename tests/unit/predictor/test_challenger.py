@@ -168,6 +168,31 @@ def test_after_a_gap_that_was_dropped_it_goes_on_from_the_streams_window(setup: 
     assert setup.readings_of("compared") == before + 905
 
 
+def test_wide_readings_take_more_of_the_queue(setup: Setup) -> None:
+    wide: dict[str, float | None] = {f"sensor_{number}": 0.1 for number in range(640)}
+    readings = [make_reading("a", row * 1_000, wide, "pump") for row in range(101)]
+    setup.judge(readings[:100])
+    setup.judge(readings[100:])
+    assert setup.readings_of("dropped") == 1
+
+
+def test_a_version_that_cannot_score_a_machine_ends_nothing(setup: Setup) -> None:
+    class Choking:
+        rows_needed = 1
+
+        def __getattr__(self, name: str) -> Any:
+            raise ValueError(f"no {name} of this machine")
+
+    broken: Any = Choking()
+    setup.contest = Contest(setup.champion_model, Model("faultline-pump", "2", broken))
+    setup.judge(_readings(0, [0.1] * 5))
+    setup.compare()
+    assert setup.readings_of("failed") == 5
+    setup.contest = Contest(setup.champion_model, setup.challenger_model)
+    setup.judge(_readings(5, [0.1] * 5))
+    assert setup.counts.readings == 5
+
+
 def test_no_batch_waits_for_it(setup: Setup) -> None:
     """While it scores, the stream judges and publishes: it never holds what the stream needs."""
     began, go_on = threading.Event(), threading.Event()

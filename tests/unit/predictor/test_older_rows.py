@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from faultline.detector import Detector, Window
 from faultline.errors import Unavailable
 from faultline.judge import Model
 from faultline.ports.broker import Message, Partition
-from faultline.ports.stores import MachineRows, OffsetRange, RecordBatch
+from faultline.ports.stores import HistoryQuery, MachineRows, OffsetRange, RecordBatch
 from faultline.readings import Reading, encode_batch, make_reading
 from faultline.topics import READINGS
 from faultline.verdicts import Status
@@ -33,19 +33,20 @@ class Store:
     def __init__(self) -> None:
         self.database = MemoryDatabase()
         self.down = False
-        self.asked: list[tuple[int | None, int | None]] = []
+        self.asked: list[HistoryQuery] = []
+        self.read = 0
 
     def put(self, readings: Sequence[Reading]) -> None:
         batch = RecordBatch({P0: OffsetRange(0, 0)}, readings)
         self.database.record_store().record("recorder", batch, lambda _: None)
 
-    def readings(
-        self, machine_id: str, start_ms: int | None = None, end_ms: int | None = None
-    ) -> MachineRows:
-        self.asked.append((start_ms, end_ms))
+    def history(self, query: HistoryQuery) -> Iterator[MachineRows]:
+        self.asked.append(query)
         if self.down:
             raise Unavailable("the database is switched off")
-        return self.database.fleet_store().readings(machine_id, start_ms, end_ms)
+        for rows in self.database.fleet_store().history(query):
+            self.read += len(rows.timestamps_ms)
+            yield rows
 
 
 class Setup:
@@ -163,11 +164,31 @@ def test_what_is_read_is_bounded_by_time(setup: Setup) -> None:
     setup.store.put(readings)
     setup.judge(*readings[3_000:3_002])
     setup.older_rows.step()
-    [(start_ms, end_ms)] = setup.store.asked
-    assert start_ms is not None
-    assert end_ms is not None
-    assert end_ms == 3_000_001
-    assert (end_ms - start_ms) / 1_000 < 2 * WINDOW_ROWS
+    assert setup.store.read < 2 * WINDOW_ROWS
+
+
+def test_of_a_machine_that_was_much_faster_no_more_than_so_many_rows_are_read(
+    setup: Setup,
+) -> None:
+    fast = [
+        make_reading("a", at_ms, {"flow": 0.1, "heat": 0.1}, "pump")
+        for at_ms in range(0, 60_000, 10)
+    ]
+    slow = _readings(60, 2)
+    setup.store.put([*fast, *slow])
+    setup.judge(*slow)
+    for _ in range(20):
+        setup.older_rows.step()
+        setup.clock.seconds += 1.0
+    assert setup.store.read <= 5 * 20 * WINDOW_ROWS
+    assert setup.outcome("not_to_be_had") == 1.0
+
+
+def test_only_sensors_that_the_machine_or_the_model_has_now_are_read(setup: Setup) -> None:
+    setup.judge(*_readings(0, 2))
+    setup.older_rows.step()
+    [query] = setup.store.asked
+    assert query.sensors == ("flow", "heat")
 
 
 def test_a_new_machine_is_asked_for_once_and_has_nothing(setup: Setup) -> None:
