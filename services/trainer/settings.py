@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from faultline.settings import (
     DatabaseSettings,
@@ -11,6 +11,7 @@ from faultline.settings import (
     ServiceSettings,
 )
 from services.trainer.gate import GateLimits
+from services.trainer.schedule import Schedules, parse_schedules
 
 
 class TrainerSettings(ServiceSettings, KafkaSettings, DatabaseSettings, RegistrySettings):
@@ -72,6 +73,35 @@ class TrainerSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Registry
         True,
         description="Whether every version is measured by faults injected into held-out readings. "
         "It takes about as long as the fit once more.",
+    )
+    trainer_schedule: str | None = Field(
+        None,
+        description="When trainings start by themselves, in UTC: a cron expression of five fields "
+        "(`0 3 * * *`) or an interval (`every 6h`; s, m, h or d, counted from 1970). One for all "
+        "machine types, or by type, separated by semicolons: `0 3 * * *; pump=every 6h; "
+        "test-rig=never`. When several times were missed, one training makes up for them.",
+    )
+    trainer_new_rows: int = Field(
+        0,
+        ge=0,
+        description="A training of a machine type starts when so many of its readings have been "
+        "stored since its last training ended; 0 is never. A machine's readings count for the "
+        "type that it had last.",
+    )
+    trainer_on_drift: bool = Field(
+        True, description="Whether an event on `drift.events` starts a training of its type."
+    )
+    trainer_cooldown_s: float = Field(
+        3_600.0,
+        ge=0,
+        description="Seconds from one training of a machine type that started by itself to the "
+        "next. A schedule that is due meanwhile, or drift, starts none; new data starts one then.",
+    )
+    trainer_watch_s: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds between two looks whether a schedule is due or there is enough new "
+        "data.",
     )
     trainer_git_commit: str | None = Field(
         None,
@@ -143,6 +173,16 @@ class TrainerSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Registry
         "the one in Production, and is refused if it calls far more of them failures. 0, or no "
         "version in Production: it does not wait.",
     )
+
+    @field_validator("trainer_schedule")
+    @classmethod
+    def _readable(cls, given: str | None) -> str | None:
+        parse_schedules(given or "")
+        return given
+
+    def schedules(self) -> Schedules:
+        """Which machine type is trained when."""
+        return parse_schedules(self.trainer_schedule or "")
 
     def gate_limits(self) -> GateLimits:
         """What the gate asks for."""
