@@ -5,8 +5,7 @@ It knows neither where the histories come from nor where the detector goes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -19,12 +18,20 @@ from faultline.detector.config import FitConfig
 from faultline.detector.covariance import Metric
 from faultline.detector.detector import Detector
 from faultline.detector.distance import nearest_cluster
-from faultline.detector.grid import grid_step_ms, is_uneven, median_step_ms
+from faultline.detector.grid import median_step_ms
 from faultline.detector.health import learn_limits
 from faultline.detector.history import MachineHistory, UnfitHistory
 from faultline.detector.holdout import distances
 from faultline.detector.learning import between_machines
-from faultline.detector.load_cycle import WindowChoice, choose_window, is_clearer_on_grid
+from faultline.detector.load_cycle import window_and_grid
+from faultline.detector.outcome import (
+    ClusterProfile,
+    Fit,
+    Timeline,
+    k_reason,
+    profiles_of,
+    timelines_of,
+)
 from faultline.detector.shape import segments_of
 from faultline.detector.study import least_offset, study
 from faultline.detector.training import WindowTable, row_scale, window_table
@@ -48,99 +55,6 @@ over a long weekend, ..."""
 
 SETTLE_HISTORIES = 2
 """... or after so many times the history, against which it then has the better claim."""
-
-
-@dataclass(frozen=True)
-class ClusterProfile:
-    """What an operating regime looks like.
-
-    Attributes
-    ----------
-    cluster
-        Its index in the detector.
-    share
-        Its part of the windows.
-    means
-        Mean of each sensor in it, in the sensor's own units; in the shape view, of each stretch.
-    """
-
-    cluster: int
-    share: float
-    means: Mapping[str, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Timeline:
-    """One machine's held-out scores, for a plot.
-
-    Attributes
-    ----------
-    machine_id
-        Whose.
-    timestamps_ms, scores
-        Shape (n,) each; NaN where a window reaches over the edge of two held-out blocks.
-    """
-
-    machine_id: str
-    timestamps_ms: NDArray[np.int64]
-    scores: NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """A detector and how it came about.
-
-    Attributes
-    ----------
-    detector
-        To score with.
-    candidates
-        Every k tried.
-    k, silhouette
-        Of the chosen clusters: Euclidean, exactly as computed on `silhouette_rows` windows. NaN
-        for one cluster, whose silhouette is undefined.
-    silhouette_rows
-        How many windows the silhouettes were computed on.
-    k_reason
-        Why this k, in one sentence.
-    distance_reason
-        Which distance it measures by, and why, in one sentence.
-    slow_sensors
-        Name to reason: those judged by how they jump and not by where they are.
-    used_rows
-        Whole windows that were learnt from, of all machines.
-    left_out_sensors
-        Name to reason.
-    period_rows
-        Load cycle found; None if there is none, or if the window was given.
-    window_reason
-        Why the window is as long as it is, in one sentence.
-    held_out_alarm_rate
-        The part of all held-out windows that score above 1.0.
-    held_out_blocks
-        Per machine and stretch.
-    profiles
-        One per cluster.
-    timelines
-        One per machine that has windows.
-    """
-
-    detector: Detector
-    candidates: tuple[Candidate, ...]
-    k: int
-    silhouette: float
-    silhouette_rows: int
-    k_reason: str
-    distance_reason: str
-    slow_sensors: Mapping[str, str]
-    used_rows: int
-    left_out_sensors: Mapping[str, str]
-    period_rows: int | None
-    window_reason: str
-    held_out_alarm_rate: float
-    held_out_blocks: tuple[HeldOutBlock, ...]
-    profiles: tuple[ClusterProfile, ...]
-    timelines: tuple[Timeline, ...]
 
 
 def fit(
@@ -180,7 +94,7 @@ def fit(
     histories = [_columns(history, columns) for history in histories]
 
     step_ms = median_step_ms(histories)
-    window, grid_ms = _window(histories, config, step_ms)
+    window, grid_ms = window_and_grid(histories, config, step_ms)
     max_gap_ms = step_ms * max(config.max_gap_steps, window.rows)
     table = window_table(histories, window.rows, max_gap_ms, grid_ms, shape=config.shape)
     segments = segments_of(window.rows) if config.shape else 1
@@ -254,7 +168,7 @@ def fit(
             (c.silhouette for c in found.candidates if c.k == len(learnt.clusters)), float("nan")
         ),
         silhouette_rows=found.sample_rows,
-        k_reason=_k_reason(len(learnt.clusters), found.candidates),
+        k_reason=k_reason(len(learnt.clusters), found.candidates),
         distance_reason=chosen.reason,
         slow_sensors=found.slow_sensors,
         used_rows=len(table),
@@ -263,8 +177,8 @@ def fit(
         window_reason=window.reason,
         held_out_alarm_rate=calibration.alarm_rate,
         held_out_blocks=calibration.blocks,
-        profiles=_profiles(detector, labels),
-        timelines=_timelines(machine_ids, table, calibration),
+        profiles=profiles_of(detector, labels),
+        timelines=timelines_of(machine_ids, table, calibration),
     )
 
 
@@ -348,82 +262,3 @@ def _check(sensors: Sequence[str], histories: Sequence[MachineHistory]) -> None:
             )
     if not any(len(history.values) for history in histories):
         raise UnfitHistory("the history has no rows")
-
-
-def _window(
-    histories: Sequence[MachineHistory], config: FitConfig, step_ms: int
-) -> tuple[WindowChoice, int]:
-    """Choose the window, and the step of the grid that it lies on or 0 where rows are counted."""
-    gap_ms = step_ms * config.max_gap_steps
-    longest = _longest_window(histories, config)
-
-    def chosen(on_step_ms: int) -> WindowChoice:
-        if config.window_rows is None:
-            return choose_window(histories, gap_ms, on_step_ms, longest, config.default_window_rows)
-        reason = f"{config.window_rows} rows, as asked for"
-        return WindowChoice(config.window_rows, None, reason)
-
-    counted = chosen(0)
-    grid_ms = grid_step_ms(histories, step_ms, gap_ms)
-    if config.shape or not grid_ms:
-        return counted, 0
-    placed = chosen(grid_ms) if is_uneven(histories, grid_ms) else counted
-    if is_clearer_on_grid(
-        histories,
-        step_ms * max(config.max_gap_steps, placed.rows, counted.rows),
-        grid_ms,
-        placed_rows=placed.rows,
-        counted_rows=counted.rows,
-    ):
-        return placed, grid_ms
-    return counted, 0
-
-
-def _longest_window(histories: Sequence[MachineHistory], config: FitConfig) -> int:
-    """The longest window with which every stretch that is held out still holds two of them."""
-    longest = max(len(history.values) for history in histories)
-    return max(2, min(config.max_window_rows, longest // (2 * config.held_out_blocks)))
-
-
-def _k_reason(k: int, candidates: Sequence[Candidate]) -> str:
-    if not candidates:
-        return "one cluster, because too few rows are distinct for more"
-    if k == 1:
-        best = max(candidates, key=lambda candidate: np.nan_to_num(candidate.silhouette, nan=-1.0))
-        return (
-            f"one cluster, because no more could be chosen (of {len(candidates)} candidates the "
-            f"one with the highest silhouette is k={best.k}: {best.refusal})"
-        )
-    passed = sum(candidate.refusal is None for candidate in candidates)
-    return (
-        f"k={k} has the highest silhouette of the {passed} of {len(candidates)} candidates that "
-        "have no tiny cluster and whose clusters are separated and stable"
-    )
-
-
-def _profiles(detector: Detector, labels: NDArray[np.int64]) -> tuple[ClusterProfile, ...]:
-    sizes = np.bincount(labels, minlength=len(detector.clusters))
-    means = detector.centre + detector.scale * detector.clusters
-    return tuple(
-        ClusterProfile(
-            cluster=index,
-            share=float(sizes[index] / len(labels)),
-            means={
-                name: float(mean) for name, mean in zip(detector.columns, means[index], strict=True)
-            },
-        )
-        for index in range(len(sizes))
-    )
-
-
-def _timelines(
-    machine_ids: Sequence[str], table: WindowTable, calibration: Calibration
-) -> tuple[Timeline, ...]:
-    timelines = []
-    for index, machine_id in enumerate(machine_ids):
-        own = table.machine == index
-        if own.any():
-            timelines.append(
-                Timeline(machine_id, table.timestamps_ms[own], calibration.scores[own])
-            )
-    return tuple(timelines)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from faultline.detector.grid import Grid, is_uneven, on_grid
+from faultline.detector.config import FitConfig
+from faultline.detector.grid import Grid, grid_step_ms, is_uneven, on_grid
 from faultline.detector.history import MachineHistory
 from faultline.detector.period import find_period
 from faultline.detector.scale import robust_scale
@@ -42,6 +43,51 @@ class WindowChoice:
     rows: int
     period_rows: int | None
     reason: str
+
+
+def window_and_grid(
+    histories: Sequence[MachineHistory], config: FitConfig, step_ms: int
+) -> tuple[WindowChoice, int]:
+    """Choose the window, and the step of the grid that it lies on or 0 where rows are counted.
+
+    Parameters
+    ----------
+    histories
+        With usable sensors only.
+    config
+        How.
+    step_ms
+        The usual step.
+    """
+    gap_ms = step_ms * config.max_gap_steps
+    longest = _longest_window(histories, config)
+
+    def chosen(on_step_ms: int) -> WindowChoice:
+        if config.window_rows is None:
+            return choose_window(histories, gap_ms, on_step_ms, longest, config.default_window_rows)
+        reason = f"{config.window_rows} rows, as asked for"
+        return WindowChoice(config.window_rows, None, reason)
+
+    counted = chosen(0)
+    grid_ms = grid_step_ms(histories, step_ms, gap_ms)
+    if config.shape or not grid_ms:
+        return counted, 0
+    placed = chosen(grid_ms) if is_uneven(histories, grid_ms) else counted
+    if is_clearer_on_grid(
+        histories,
+        step_ms * max(config.max_gap_steps, placed.rows, counted.rows),
+        grid_ms,
+        placed_rows=placed.rows,
+        counted_rows=counted.rows,
+    ):
+        return placed, grid_ms
+    return counted, 0
+
+
+def _longest_window(histories: Sequence[MachineHistory], config: FitConfig) -> int:
+    """The longest window with which every stretch that is held out still holds two of them."""
+    longest = max(len(history.values) for history in histories)
+    return max(2, min(config.max_window_rows, longest // (2 * config.held_out_blocks)))
 
 
 def choose_window(

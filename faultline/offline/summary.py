@@ -86,18 +86,9 @@ def slow_sensors(learnt: Learnt) -> Block:
 def window(learnt: Learnt) -> Block:
     """How many rows are averaged before they are judged, and the load cycle behind that."""
     fit = learnt.fit
-    rows_long, period = fit.detector.window_rows, fit.period_rows
-    reason = fit.window_reason
-    if period is not None and period < _SHORTEST_LOAD_CYCLE_ROWS:
-        # So few rows show no course of a load: it may as well be the sampling that alternates.
-        reason = f"the values repeat every {period} rows, {rows_long // period} times in a window"
-    content = {"rows": rows_long, "period_rows": period, "reason": reason}
-    return Block(
-        "window",
-        [f"{count(rows_long, 'row')}: {reason}"],
-        "window",
-        content,
-    )
+    rows_long, reason = fit.detector.window_rows, fit.window_reason
+    content = {"rows": rows_long, "period_rows": fit.period_rows, "reason": reason}
+    return Block("window", [f"{count(rows_long, 'row')}: {reason}"], "window", content)
 
 
 def clusters(learnt: Learnt) -> Block:
@@ -213,7 +204,6 @@ BLOCKS: tuple[Callable[[Learnt], Block], ...] = (
 )
 
 _UNLIKE_THE_REST = 1.5
-_SHORTEST_LOAD_CYCLE_ROWS = 4
 _MOST_NAMES = 20
 
 

@@ -6,7 +6,7 @@ It writes a folder; it must not know where that goes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,6 +134,7 @@ def write_evidence(
             "silhouette_metric": "euclidean",
             "held_out_alarm_rate": fit.held_out_alarm_rate,
             "gate": gate.passed,
+            "settings": asdict(config),
         },
     )
     return Evidence(bundle_sha256, apart)

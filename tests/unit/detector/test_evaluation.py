@@ -195,7 +195,7 @@ def test_the_price_names_the_time_it_was_measured_on(
     assert report.is_extrapolated
 
     slow = [replace(one, timestamps_ms=40 * one.timestamps_ms) for one in later]
-    daily = measured(fitted, slow, max_gap_ms=DAY_MS)
+    daily = measured(fitted, slow, max_gap_ms=DAY_MS, step_ms=0)
     assert daily.machine_days == pytest.approx(40 * report.machine_days)
     assert not daily.is_extrapolated
 

@@ -39,6 +39,16 @@ def test_a_short_cycle_is_taken_several_times() -> None:
     assert (found.period_rows, found.detector.window_rows) == (4, 12)
 
 
+def test_values_that_alternate_are_not_called_a_load_cycle() -> None:
+    rng = np.random.default_rng(0)
+    values = np.tile([0.0, 9.0], 600)[:, np.newaxis] + rng.normal(size=(1_200, 2))
+
+    found = fit(("a", "b"), [MachineHistory("m", times(1_200), values)])
+
+    assert (found.period_rows, found.detector.window_rows) == (2, 10)
+    assert found.window_reason == "the values repeat every 2 rows, 5 times in a window"
+
+
 def test_the_window_is_the_default_when_nothing_repeats() -> None:
     values = np.random.default_rng(0).normal(size=(1_000, 3))
 

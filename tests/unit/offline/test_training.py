@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,14 +122,6 @@ def test_the_summary_says_the_same_in_words_and_as_data(learnt: Learnt) -> None:
     text = as_text(found)
     assert "1,500 from 2026-01-01T00:00:00.000Z to 2026-01-01T00:24:59.000Z" in text
     assert "one load cycle of 40 rows" in text
-
-
-def test_values_that_alternate_are_not_called_a_load_cycle(learnt: Learnt) -> None:
-    assert "load cycle" in summary.window(learnt).lines[0]
-    alternating = replace(learnt, fit=replace(learnt.fit, period_rows=2))
-    assert summary.window(alternating).lines == [
-        "40 rows: the values repeat every 2 rows, 20 times in a window"
-    ]
 
 
 def test_a_scale_is_explained_where_it_is_first_met(learnt: Learnt) -> None:
