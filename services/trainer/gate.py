@@ -156,14 +156,16 @@ def _beside(beside: Beside, limits: GateLimits) -> list[Check]:
         )
     ]
     if beside.silenced is not None:
+        advice = " (label the faults and train again, or force it where the machines run so now)"
         checks.append(
             _at_most(
                 "silenced_alarms",
                 beside.silenced,
                 limits.max_silenced,
                 f"{beside.silenced:.2%} of the rows that it learnt from are in alarm by version "
-                f"{version} and not by it, at most {limits.max_silenced:.2%} let through (faults "
-                "should be labelled and left out; where the machines run so now, force it)",
+                f"{version} and not by it, at most {limits.max_silenced:.2%} let through"
+                + advice
+                * (beside.silenced > limits.max_silenced),
             )
         )
     if beside.alarm_share is not None:
