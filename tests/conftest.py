@@ -11,10 +11,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from faultline.local.home import Endpoints
 from faultline.local.ports import Ports
 from faultline.local.stack import Stack
+
+# No test fails because the machine is busy.
+hypothesis_settings.register_profile(
+    "faultline", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("faultline")
 
 PLATFORM = ("kafka", "postgres", "mlflow")
 
