@@ -19,6 +19,8 @@ from faultline.service import Loop
 from faultline.web import equip
 from services.predictor.api import routes
 from services.predictor.comparison import comparison_routes
+from services.predictor.drift import DriftWatch
+from services.predictor.drift_api import drift_routes
 from services.predictor.fleet import Fleet
 from services.predictor.invocations import invocation_routes
 from services.predictor.loader import ModelLoader
@@ -79,6 +81,7 @@ class Predictor:
     loader: ModelLoader
     stream: Stream
     shadow: Shadow
+    drift: DriftWatch
     metrics: Metrics
 
 
@@ -110,6 +113,7 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
         retry_s=settings.predictor_model_retry_s,
     )
     loader.start_from_disk()
+    drift = DriftWatch(ports.broker, settings.drift_policy(), metrics=metrics, clock=ports.clock)
     stream = Stream(
         ports.broker,
         fleet,
@@ -119,6 +123,7 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
         checkpoint_s=settings.predictor_checkpoint_s,
         retry_s=settings.predictor_retry_s,
         challenger=shadow.challenger,
+        drift=drift,
     )
     news = ModelNews(ports.broker, (slot.wanted, shadow.slot.wanted), settings.predictor_retry_s)
     predict: Predict = fleet.predict
@@ -128,6 +133,7 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
         Loop("stream", after(loader.settled, stream.run)),
         Loop("challengers", shadow.loader.run),
         Loop("challenger", shadow.challenger.run),
+        Loop("drift", drift.run),
         Loop("older-rows", older_rows.run),
     ]
     if ports.predictions is not None:
@@ -148,6 +154,7 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
             slot, shadow.slot, shadow.contests, shadow.loader.refusals, ports.comparisons
         )
     )
+    app.include_router(drift_routes(slot, drift.looks))
     predictions = Predictions(predict, most_bytes)
     app.add_middleware(Shortcut, predictions=predictions)
     app.include_router(routes(predictions, slot, loader.refusals, ports.store))
@@ -162,6 +169,7 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
         loader=loader,
         stream=stream,
         shadow=shadow,
+        drift=drift,
         metrics=metrics,
     )
 

@@ -24,6 +24,7 @@ from faultline.verdicts import Verdict, VerdictBatch
 from services.predictor.backlog import ToCompare
 from services.predictor.challenger import Challenger
 from services.predictor.contest import Contest, Contests
+from services.predictor.drift import Seen
 from services.predictor.older_rows import OlderRows, preceded_by
 from services.predictor.snapshots import LiveMachine
 
@@ -42,6 +43,8 @@ class Cycle:
         Those that answered, by machine type.
     to_compare
         What another version is to score in the shadow.
+    seen
+        What the versions in Production said, to tell drift by.
     judged, refused, replayed, unreadable
         Readings judged, readings that break the wire format, readings that a snapshot covers
         already, messages that cannot be read at all.
@@ -53,6 +56,7 @@ class Cycle:
     alarm_events: Sequence[AlarmEvent]
     versions: Mapping[str, tuple[str | None, str | None]]
     to_compare: Sequence[ToCompare]
+    seen: Sequence[Seen] = ()
     judged: int = 0
     refused: int = 0
     replayed: int = 0
@@ -185,6 +189,7 @@ class Fleet:
     ) -> Cycle:
         contests = _Steady(self._contests)
         to_compare: list[ToCompare] = []
+        seen: list[Seen] = []
         machines: dict[Partition, dict[str, LiveMachine]] = {}
         verdicts: list[VerdictBatch] = []
         alarm_events: list[AlarmEvent] = []
@@ -205,12 +210,16 @@ class Fleet:
                         given = judgement.batch.verdicts
                         events = judgement.alarm_events
                         to_compare.append(ToCompare(partition, before, run, contest, given, events))
+                    if model is not None and model is contest.champion:
+                        seen.append(Seen(machine_id, run, judgement.batch.verdicts, model))
                     if self._older_rows is not None and model is not None:
                         self._older_rows.ask(machine_id, state.window, model)
                 assert state is not None
                 after[machine_id] = LiveMachine(state, batch.next_offset)
         versions = {kind: contest.versions for kind, contest in contests.taken.items()}
-        return Cycle(offsets, machines, verdicts, alarm_events, versions, to_compare, **counts)
+        return Cycle(
+            offsets, machines, verdicts, alarm_events, versions, to_compare, seen, **counts
+        )
 
     def _prepared(
         self, machine_id: str, state: MachineState | None, model: Model | None

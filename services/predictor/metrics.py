@@ -128,3 +128,21 @@ class Metrics:
             "Predictions made over HTTP that wait to be logged.",
             registry=self.registry,
         )
+        self.drift = Gauge(
+            "faultline_predictor_drift",
+            "How far the readings are from those trained on: the largest statistic over its "
+            "threshold, from 1 on it is drift; 0 where chance explains it.",
+            ["model", "kind"],
+            registry=self.registry,
+        )
+        self.drift_events = Counter(
+            "faultline_predictor_drift_events",
+            "Events published on drift.events.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.drift_dropped_readings = Counter(
+            "faultline_predictor_drift_dropped_readings",
+            "Readings that were not looked at for drift because too many waited.",
+            registry=self.registry,
+        )

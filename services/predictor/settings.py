@@ -14,6 +14,7 @@ from faultline.settings import (
     RegistrySettings,
     ServiceSettings,
 )
+from services.predictor.drift_onset import DriftLimits, DriftPolicy
 
 
 class PredictionLogging(StrEnum):
@@ -93,6 +94,39 @@ class PredictorSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Regist
     predictor_log_predictions_every_s: float = Field(
         10.0, ge=0, description="In table mode, a batch that is not full waits so long for more."
     )
+    predictor_drift_window_s: float = Field(
+        86_400.0,
+        gt=0,
+        description="Seconds of readings, by their own time, that are compared with those a "
+        "version was trained on.",
+    )
+    predictor_drift_rows: int = Field(
+        20_000,
+        ge=100,
+        description="Readings kept for that of a machine type, evenly spread over the time and "
+        "the machines.",
+    )
+    predictor_drift_poll_s: float = Field(
+        60.0, gt=0, description="Seconds between two looks for drift."
+    )
+    predictor_drift_cooldown_s: float = Field(
+        21_600.0,
+        ge=0,
+        description="Seconds between two events on `drift.events` about a machine type, at least.",
+    )
+    predictor_drift_distance: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="From this distance on it is drift: the Kolmogorov-Smirnov statistic of a "
+        "sensor (0.3 is a shift by 0.8 standard deviations), the Jensen-Shannon distance of the "
+        "clusters' shares and of the scores. It ends below two thirds of it.",
+    )
+    predictor_drift_level: float = Field(
+        0.25,
+        gt=0,
+        description="From this difference of the median scores on it is drift; 1 is the boundary.",
+    )
     alarm_open_bad: int = Field(
         6, ge=1, description="An alarm opens after so many failures among the last readings."
     )
@@ -105,6 +139,16 @@ class PredictorSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Regist
     alarm_update_growth: float = Field(
         1.25, gt=1, description="It is published again when its peak has grown by this factor."
     )
+
+    def drift_policy(self) -> DriftPolicy:
+        """What is sampled for drift, and what is drift."""
+        return DriftPolicy(
+            window_s=self.predictor_drift_window_s,
+            rows=self.predictor_drift_rows,
+            poll_s=self.predictor_drift_poll_s,
+            cooldown_s=self.predictor_drift_cooldown_s,
+            limits=DriftLimits(self.predictor_drift_distance, self.predictor_drift_level),
+        )
 
     def alarm_policy(self) -> AlarmPolicy:
         """When alarms open and close; raises `ValueError` when the numbers contradict."""

@@ -1,6 +1,6 @@
 """The stream loop: readings in, verdicts and alarms out, and the order that makes it safe.
 
-    judge -> publish verdicts and alarms -> flush -> apply -> offer to the challenger
+    judge -> publish verdicts and alarms -> flush -> apply -> offer to the challenger and for drift
     checkpoint: publish snapshots -> flush -> commit
 
 Verdicts are with the broker before a snapshot says that they were made, and a snapshot is there
@@ -27,6 +27,7 @@ from faultline.ports.clock import Clock
 from faultline.telemetry import logger
 from faultline.verdicts import VerdictBatch
 from services.predictor.challenger import Challenger
+from services.predictor.drift import DriftWatch
 from services.predictor.fleet import Cycle, Fleet
 from services.predictor.metrics import Metrics
 from services.predictor.snapshots import encode_snapshot, restore
@@ -53,6 +54,8 @@ class Stream:
         To wait before beginning anew.
     challenger
         Gets what was judged after it is published, and stands aside meanwhile.
+    drift
+        Gets what was judged after it is published; None where drift is not watched for.
     """
 
     def __init__(
@@ -66,9 +69,11 @@ class Stream:
         checkpoint_s: float,
         retry_s: float,
         challenger: Challenger | None = None,
+        drift: DriftWatch | None = None,
     ) -> None:
         self._broker = broker
         self._challenger = challenger
+        self._drift = drift
         self._fleet = fleet
         self._metrics = metrics
         self._clock = clock
@@ -147,6 +152,8 @@ class Stream:
         self._remember(cycle)
         if self._challenger is not None:
             self._challenger.offer(cycle.to_compare)
+        if self._drift is not None:
+            self._drift.offer(cycle.seen)
         self._count(cycle)
 
     def _publish(self, cycle: Cycle) -> None:
