@@ -12,9 +12,13 @@ from hypothesis import given, settings
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
+from faultline.alarms import AlarmPolicy
 from faultline.detector import Detector, MachineHistory, RowState, Scores, Window
 from faultline.detector.fit import FitConfig, fit
 from faultline.detector.grid import grid_step_ms, on_grid
+from faultline.judge import Model, judge
+from faultline.machine_state import MachineState, decode_state, encode_state
+from faultline.readings import make_reading
 
 Rows = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -311,6 +315,30 @@ def test_the_scores_are_the_same_however_rows_are_cut(
         adaptation = part.adaptation
         for name in ("state", "score", "means", "counts"):
             assert_array_equal(getattr(part, name), getattr(whole, name)[start:stop], name)
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_the_stream_judges_dropped_rows_as_they_are_scored_at_once(restored: bool) -> None:
+    judging = replace(_PRESS, window_rows=90)  # more than the rows kept without filling
+    rows = steps(23, 420)
+    left = kept(420, [95, 200, 233, 340], 2)
+    whole = scored(judging, rows[left], times(420)[left])
+    readings = [
+        make_reading("press", int(at), dict(zip(SENSORS, row.tolist(), strict=True)), "press")
+        for at, row in zip(times(420)[left], rows[left], strict=True)
+    ]
+
+    state, found = MachineState(), list[float | None]()
+    for start in range(0, len(readings), 7):
+        part = judge(
+            Model("press", "1", judging), state, readings[start : start + 7], AlarmPolicy()
+        )
+        state = decode_state(encode_state(part.state)) if restored else part.state
+        found += [verdict.score for verdict in part.batch.verdicts]
+
+    assert [one for one in found if one is not None] == pytest.approx(
+        whole.score[~np.isnan(whole.score)].tolist(), rel=1e-12
+    )
 
 
 _PRESS = Detector(
