@@ -67,6 +67,8 @@ class TestSchedule:
         assert (job.request.requested_by, job.request.trigger) == ("trainer", "schedule")
         assert job.request.trigger_detail == "schedule every 6h (UTC), due 2026-11-21T12:00:00.000Z"
         assert count(world, "schedule", "started") == 1
+        # What was due is asked about once, not at every look.
+        assert world.trigger_log.calls.count("decide") == 1
 
     def test_it_trains_registers_and_promotes_like_one_by_hand(self, at_ten: Any) -> None:
         world = at_ten(trainer_schedule="every 1h")
