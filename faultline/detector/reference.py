@@ -113,6 +113,7 @@ class _Normal(NamedTuple):
 
 def make_reference(
     detector: Detector,
+    sensors: Sequence[str],
     histories: Sequence[MachineHistory],
     held_out: Sequence[NDArray[np.float64]] = (),
 ) -> Reference:
@@ -122,8 +123,8 @@ def make_reference(
 
     Parameters
     ----------
-    histories
-        Columns as the detector's sensors.
+    sensors
+        Names of the histories' columns, the detector's among them.
     held_out
         Scores of rows by what the others taught, NaN where there is none; without them the rows'
         own scores are taken.
@@ -134,7 +135,8 @@ def make_reference(
         When no row is within the boundary.
     """
     offsets = machine_offsets(detector)
-    machines = [_normal(detector, history, offsets) for history in histories]
+    columns = [list(sensors).index(name) for name in detector.sensors]
+    machines = [_normal(detector, history, columns, offsets) for history in histories]
     machines = [machine for machine in machines if len(machine.cluster)]
     if not machines:
         raise ValueError("no row of the histories is within the boundary")
@@ -219,27 +221,30 @@ def correlation_rows(series: NDArray[Any]) -> float:
 
 
 def _normal(
-    detector: Detector, history: MachineHistory, offsets: Mapping[str, NDArray[np.float64]]
+    detector: Detector,
+    history: MachineHistory,
+    columns: Sequence[int],
+    offsets: Mapping[str, NDArray[np.float64]],
 ) -> _Normal:
     """Take the rows of a machine within the boundary: none without the baseline it needs."""
-    d = len(detector.sensors)
+    values = history.values[:, columns]
     rows, clusters, scores = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
     if not offsets or history.machine_id in offsets:
-        for own_rows, own_clusters, own_scores in _scored(detector, history):
+        for own_rows, own_clusters, own_scores in _scored(detector, history, values):
             rows.append(own_rows)
             clusters.append(own_clusters)
             scores.append(own_scores)
     taken = np.concatenate(rows)
     return _Normal(
         history.timestamps_ms[taken],
-        history.values[taken] - offsets.get(history.machine_id, np.zeros(d)),
+        values[taken] - offsets.get(history.machine_id, np.zeros(len(columns))),
         np.concatenate(clusters),
         np.concatenate(scores),
     )
 
 
 def _scored(
-    detector: Detector, history: MachineHistory
+    detector: Detector, history: MachineHistory, values: NDArray[np.float64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
     """Rows, clusters and scores within the boundary, some at a time."""
     window = Window.empty(detector.sensors)
@@ -249,7 +254,7 @@ def _scored(
         scores, window = detector.score(
             window,
             history.timestamps_ms[chunk],
-            history.values[chunk],
+            values[chunk],
             machine_id=history.machine_id,
             adaptation=adaptation,
         )

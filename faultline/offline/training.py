@@ -15,12 +15,20 @@ from typing import Any
 from faultline import __version__
 from faultline.alarm_rule import alarm_rule, alarms_opened
 from faultline.alarms import AlarmPolicy
-from faultline.bundle import ARRAYS, GOLDEN, MANIFEST, golden_batch, write_bundle
+from faultline.bundle import (
+    ARRAYS,
+    GOLDEN,
+    MANIFEST,
+    REFERENCE,
+    golden_batch,
+    write_bundle,
+)
 from faultline.data_version import data_version
 from faultline.detector import MachineHistory, UnfitHistory
 from faultline.detector.evaluation import InjectionReport, NotEvaluated, evaluate
 from faultline.detector.fit import Fit, FitConfig, fit
 from faultline.detector.grid import median_step_ms
+from faultline.detector.reference import make_reference
 from faultline.errors import Conflict, UntrainableHistory
 from faultline.events import model_name
 from faultline.offline.histories import Histories
@@ -29,7 +37,7 @@ from faultline.offline.wording import count
 from faultline.readings import format_timestamp
 from faultline.rows import take
 
-_BUNDLE_FILES = frozenset({MANIFEST, ARRAYS, GOLDEN})
+_BUNDLE_FILES = frozenset({MANIFEST, ARRAYS, GOLDEN, REFERENCE})
 _DAY_MS = 86_400_000
 _NOT_ASKED = NotEvaluated("it was not asked for")
 
@@ -185,11 +193,17 @@ def save(
                 "held_out_alarm_rate": learnt.fit.held_out_alarm_rate,
                 "settings": asdict(learnt.config),
             },
+            reference=make_reference(
+                learnt.fit.detector,
+                learnt.histories.sensors,
+                learnt.histories.machines,
+                [timeline.scores for timeline in learnt.fit.timelines],
+            ),
         )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # The manifest last: until it is there, the sums do not agree and nobody loads it.
-            for name in (ARRAYS, GOLDEN, MANIFEST):
+            for name in (ARRAYS, GOLDEN, REFERENCE, MANIFEST):
                 shutil.copyfile(made / name, folder / name)
         except OSError as error:
             raise unwritable(folder, error) from error

@@ -17,6 +17,7 @@ from faultline.detector import MachineHistory
 from faultline.detector.config import FitConfig
 from faultline.detector.evaluation import NotEvaluated
 from faultline.detector.fit import Fit
+from faultline.detector.reference import make_reference
 from faultline.events import model_name
 from faultline.gate_report import GateReport
 from faultline.readings import format_timestamp
@@ -136,6 +137,12 @@ def write_evidence(
             "gate": gate.passed,
             "settings": asdict(config),
         },
+        reference=make_reference(
+            fit.detector,
+            dataset.sensors,
+            dataset.histories,
+            [timeline.scores for timeline in fit.timelines],
+        ),
     )
     return Evidence(bundle_sha256, apart)
 

@@ -216,6 +216,7 @@ def test_a_model_is_no_pickle(world: World, mlflow: Any) -> None:
         "bundle/arrays.npz",
         "bundle/golden.npz",
         "bundle/manifest.json",
+        "bundle/reference.npz",
         "model.py",
         "python_env.yaml",
         "requirements.txt",

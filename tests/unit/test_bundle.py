@@ -65,7 +65,7 @@ def write(folder: Path, detector: Detector | None = None) -> str:
         created_ms=CREATED_MS,
         lineage={"data_version": "abc"},
         summary={"silhouette": float("nan"), "k": 2},
-        reference=make_reference(detector, [a_history()]),
+        reference=make_reference(detector, detector.sensors, [a_history()]),
     )
 
 
@@ -144,7 +144,7 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 def test_the_reference_is_read_back(folder: Path) -> None:
     reference = read_bundle(folder).reference
     assert reference is not None
-    expected = make_reference(a_detector(), [a_history()])
+    expected = make_reference(a_detector(), ("flow", "heat"), [a_history()])
     for name, array in vars(expected).items():
         np.testing.assert_array_equal(getattr(reference, name), array)
 

@@ -156,6 +156,7 @@ def test_a_run_has_its_evidence(world: Any) -> None:
         "model/manifest.json",
         "model/arrays.npz",
         "model/golden.npz",
+        "model/reference.npz",
         "plots/drawn.png",
         "cluster_profiles.json",
         "gate.json",
