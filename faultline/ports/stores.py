@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from faultline.alarms import Alarm, AlarmEvent, AlarmState
 from faultline.comparisons import Comparison
+from faultline.drift import DriftEvent
 from faultline.errors import UntrainableHistory
 from faultline.labels import FaultLabel
 from faultline.ports.broker import Partition
@@ -36,6 +37,7 @@ class RecordBatch:
     alarm_events: Sequence[AlarmEvent] = ()
     labels: Sequence[FaultLabel] = ()
     comparisons: Sequence[Comparison] = ()
+    drift_events: Sequence[DriftEvent] = ()
 
 
 class Recorded(NamedTuple):

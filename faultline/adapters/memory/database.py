@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from faultline.adapters.clock import SystemClock
 from faultline.adapters.memory.comparisons import MemoryComparisonStore
+from faultline.adapters.memory.drift_log import MemoryDriftLog
 from faultline.adapters.memory.fleet_store import MemoryFleetStore
 from faultline.adapters.memory.gate_log import MemoryGateLog
 from faultline.adapters.memory.job_queue import MemoryJobQueue
@@ -38,6 +39,10 @@ class MemoryDatabase:
     def comparison_store(self) -> MemoryComparisonStore:
         """Comparisons of challengers with champions."""
         return MemoryComparisonStore(self._tables)
+
+    def drift_log(self) -> MemoryDriftLog:
+        """What drifted."""
+        return MemoryDriftLog(self._tables)
 
     def job_queue(self) -> MemoryJobQueue:
         """Training jobs."""

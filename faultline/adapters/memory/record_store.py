@@ -48,6 +48,8 @@ class MemoryRecordStore:
                 self._keep_verdicts(verdicts)
             self._keep_alarms(batch)
             self._keep_comparisons(batch)
+            for event in batch.drift_events:
+                self._tables.drift_events.setdefault(event.event_id, event)
             for partition, offsets in batch.offsets.items():
                 self._tables.offsets[group, partition] = offsets.next
         duplicates = len(batch.readings) - len(new) - len(conflicts)

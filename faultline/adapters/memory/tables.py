@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from faultline.adapters.episodes import LabelIdentity
 from faultline.alarms import Alarm, AlarmState
 from faultline.comparisons import Comparison
+from faultline.drift import DriftEvent
 from faultline.labels import FaultLabel
 from faultline.ports.broker import Partition
 from faultline.ports.gate_log import GateDecision
@@ -49,6 +50,8 @@ class Tables:
         By consumer group and partition.
     comparisons
         By pair and counter.
+    drift_events
+        By id.
     triggers
         By machine type, kind and slot.
     schedules
@@ -67,6 +70,7 @@ class Tables:
     promotions: dict[str, Promotion] = field(default_factory=dict)
     gate_decisions: dict[str, GateDecision] = field(default_factory=dict)
     comparisons: dict[tuple[str, ...], Comparison] = field(default_factory=dict)
+    drift_events: dict[str, DriftEvent] = field(default_factory=dict)
     triggers: dict[tuple[str, TriggerKind, str], Trigger] = field(default_factory=dict)
     schedules: dict[str, tuple[str, int]] = field(default_factory=dict)
     turns: set[str] = field(default_factory=set)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from faultline.adapters.postgres.address import parsed
 from faultline.adapters.postgres.comparison_store import PostgresComparisonStore
+from faultline.adapters.postgres.drift_log import PostgresDriftLog
 from faultline.adapters.postgres.fleet_store import PostgresFleetStore
 from faultline.adapters.postgres.gate_log import PostgresGateLog
 from faultline.adapters.postgres.job_queue import PostgresJobQueue
@@ -70,6 +71,10 @@ class PostgresDatabase:
     def comparison_store(self) -> PostgresComparisonStore:
         """Comparisons of challengers with champions."""
         return PostgresComparisonStore(self)
+
+    def drift_log(self) -> PostgresDriftLog:
+        """What drifted."""
+        return PostgresDriftLog(self)
 
     def job_queue(self) -> PostgresJobQueue:
         """Training jobs."""

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from faultline.adapters.postgres.alarm_rows import write_alarm_events, write_labels
 from faultline.adapters.postgres.comparison_store import write_comparisons
+from faultline.adapters.postgres.drift_log import write_drift_events
 from faultline.adapters.postgres.partitions import Partitions
 from faultline.adapters.postgres.reading_rows import ReadingsWritten, write_readings
 from faultline.adapters.postgres.schema import stream_offsets
@@ -87,6 +88,8 @@ class PostgresRecordStore:
                 write_labels(connection, batch.labels)
             if batch.comparisons:
                 write_comparisons(connection, batch.comparisons)
+            if batch.drift_events:
+                write_drift_events(connection, batch.drift_events)
             if written.conflicts:
                 on_conflicts(written.conflicts)
             _advance_offsets(connection, group, batch.offsets)

@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from faultline.adapters.postgres.columns import Document, EpochMs
 from faultline.alarms import Alarm
 from faultline.comparisons import Side
+from faultline.drift import Finding
 from faultline.gate_report import GateReport
 from faultline.ports.jobs import TrainingRequest
 from faultline.verdicts import SensorContribution
@@ -223,6 +224,23 @@ comparisons = Table(
     Column("agreed", BigInteger, nullable=False),
     Column("champion", Document(Side), nullable=False),
     Column("challenger", Document(Side), nullable=False),
+)
+
+drift_events = Table(
+    "drift_events",
+    METADATA,
+    Column("event_id", Text, primary_key=True),
+    Column("machine_type", Text, nullable=False),
+    Column("model_name", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("at", EpochMs, nullable=False),
+    Column("findings", Document(tuple[Finding, ...]), nullable=False),
+    Column("since", EpochMs, nullable=False),
+    Column("until", EpochMs, nullable=False),
+    Column("readings", BigInteger, nullable=False),
+    Column("machines", BigInteger, nullable=False),
+    Index(None, "machine_type", "at"),
+    Index(None, "at"),
 )
 
 # Without a version until it is registered: the decision is written down before.

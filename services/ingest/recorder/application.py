@@ -70,5 +70,6 @@ class Recorder:
         metrics.facts.labels("alarm").inc(len(content.alarm_events))
         metrics.facts.labels("label").inc(len(content.labels))
         metrics.facts.labels("comparison").inc(len(content.comparisons))
+        metrics.facts.labels("drift").inc(len(content.drift_events))
         for field, count in batch.refused.items():
             metrics.refused.labels(field).inc(count)

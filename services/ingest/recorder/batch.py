@@ -14,6 +14,7 @@ from faultline import readings as codec
 from faultline import topics
 from faultline.alarms import AlarmEvent
 from faultline.comparisons import Comparison
+from faultline.drift import DriftEvent
 from faultline.errors import InvalidReading
 from faultline.labels import FaultLabel
 from faultline.ports.broker import Message, Partition
@@ -57,6 +58,7 @@ class Batch:
         self._alarm_events: list[AlarmEvent] = []
         self._labels: list[FaultLabel] = []
         self._comparisons: list[Comparison] = []
+        self._drift_events: list[DriftEvent] = []
         self._conflicts: dict[int, DeadLetter] = {}
 
     def __bool__(self) -> bool:
@@ -72,6 +74,7 @@ class Batch:
             self._alarm_events,
             self._labels,
             self._comparisons,
+            self._drift_events,
         )
 
     def add(self, message: Message) -> None:
@@ -152,6 +155,8 @@ class Batch:
                 self._labels.append(fact)
             case Comparison():
                 self._comparisons.append(fact)
+            case DriftEvent():
+                self._drift_events.append(fact)
 
 
 def _place(kept: int, refused: Sequence[int]) -> int:

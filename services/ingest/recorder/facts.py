@@ -1,4 +1,4 @@
-"""What the other topics say: verdicts, alarms, labels, comparisons. Checks what the store needs.
+"""What the other topics say: verdicts, alarms, labels, comparisons, drift. Checks what is kept.
 
 Faultline alone writes them, so a refusal here is a defect; but it must not stop the stream.
 """
@@ -10,27 +10,30 @@ from typing import TypeAlias
 
 import msgspec
 
-from faultline import alarms, comparisons, labels, topics, verdicts
+from faultline import alarms, comparisons, drift, labels, topics, verdicts
 from faultline.alarms import AlarmEvent
 from faultline.comparisons import BINS, Comparison
+from faultline.drift import DriftEvent
 from faultline.errors import InvalidReading
 from faultline.labels import FaultLabel
 from faultline.readings import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS, check_machine_id
 from faultline.verdicts import VerdictBatch
 
-Fact: TypeAlias = VerdictBatch | AlarmEvent | FaultLabel | Comparison
+Fact: TypeAlias = VerdictBatch | AlarmEvent | FaultLabel | Comparison | DriftEvent
 
 _DECODERS: Mapping[str, Callable[[bytes], Fact]] = {
     topics.VERDICTS.name: verdicts.decode,
     topics.ALARMS.name: alarms.decode,
     topics.LABELS.name: labels.decode,
     topics.MODEL_COMPARISONS.name: comparisons.decode,
+    topics.DRIFT_EVENTS.name: drift.decode,
 }
 NAMES: Mapping[str, str] = {
     topics.VERDICTS.name: "verdict",
     topics.ALARMS.name: "alarm",
     topics.LABELS.name: "label",
     topics.MODEL_COMPARISONS.name: "comparison",
+    topics.DRIFT_EVENTS.name: "drift",
 }
 
 
@@ -80,6 +83,8 @@ def decode_fact(topic: str, value: bytes) -> Fact:
             _check(fact.machine_id, fact.start_ms, fact.end_ms)
         case Comparison():
             _check_comparison(fact)
+        case DriftEvent():
+            _check_drift(fact)
     return fact
 
 
@@ -94,6 +99,14 @@ def _check_comparison(fact: Comparison) -> None:
     _check_count("readings", fact.readings, _MAX_BIGINT)
     _check_count("agreed", fact.agreed, fact.readings)
     _check_times(fact.since_ms, fact.until_ms)
+
+
+def _check_drift(fact: DriftEvent) -> None:
+    for name in (fact.event_id, fact.machine_type, fact.model_name, fact.model_version):
+        _check_name("name", name)
+    _check_count("readings", fact.readings, _MAX_BIGINT)
+    _check_count("machines", fact.machines, _MAX_BIGINT)
+    _check_times(fact.at_ms, fact.start_ms, fact.end_ms)
 
 
 def _check_name(field: str, text: str) -> None:

@@ -28,7 +28,7 @@ class RecorderMetrics:
         )
         self.facts = Counter(
             "faultline_recorder_facts",
-            "Verdicts, alarm events, labels and comparisons of stored batches.",
+            "Verdicts, alarm events, labels, comparisons and drift events of stored batches.",
             ["kind"],
             registry=self.registry,
         )

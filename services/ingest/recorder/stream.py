@@ -25,6 +25,7 @@ TOPICS = (
     topics.ALARMS,
     topics.LABELS,
     topics.MODEL_COMPARISONS,
+    topics.DRIFT_EVENTS,
 )
 
 _IDLE_S = 0.5

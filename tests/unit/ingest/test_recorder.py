@@ -7,10 +7,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import pytest
+from msgspec import structs
 
-from faultline import alarms, labels, topics, verdicts
+from faultline import alarms, drift, labels, topics, verdicts
 from faultline.adapters.memory.broker import MemoryProducer
 from faultline.alarms import Alarm, AlarmEvent, AlarmEventKind, AlarmState
+from faultline.drift import DriftEvent, DriftKind, Finding
 from faultline.errors import FaultlineError, Unavailable
 from faultline.labels import FaultLabel
 from faultline.ports.broker import Delivery, Headers, Message, Partition, Producer
@@ -245,6 +247,30 @@ def test_a_conflicting_reading_leaves_the_first_and_becomes_a_dead_letter(plant:
     assert "p at 1970-01-01T00:00:00.001Z" in _header(letters["conflict"], "detail")
 
 
+def _drift(**changes: Any) -> bytes:
+    finding = Finding(kind=DriftKind.SENSOR, name="flow", statistic=0.5, threshold=0.3)
+    event = DriftEvent(
+        event_id="d",
+        machine_type="pump",
+        model_name="faultline-pump",
+        model_version="1",
+        at_ms=3,
+        findings=(finding,),
+        start_ms=1,
+        end_ms=2,
+        readings=100,
+    )
+    return drift.encode(structs.replace(event, **changes))
+
+
+def test_a_drift_event_is_stored_and_counted(plant: Plant) -> None:
+    plant.send(_drift(), topics.DRIFT_EVENTS)
+    plant.send(_drift(), topics.DRIFT_EVENTS)
+    plant.record_all()
+    assert plant.database.drift_log().list("pump") == [drift.decode(_drift())]
+    assert plant.letters() == []
+
+
 @pytest.mark.parametrize(
     ("topic", "value", "reason", "detail"),
     [
@@ -278,6 +304,10 @@ def test_a_conflicting_reading_leaves_the_first_and_becomes_a_dead_letter(plant:
             "kind: 3000 characters",
         ),
         (topics.LABELS, b"7", "invalid_label", "is no label"),
+        (topics.DRIFT_EVENTS, b"{}", "invalid_drift", "is no drift"),
+        (topics.DRIFT_EVENTS, _drift(event_id=""), "invalid_drift", "0 characters"),
+        (topics.DRIFT_EVENTS, _drift(end_ms=-1), "invalid_drift", "1970 to 2100"),
+        (topics.DRIFT_EVENTS, _drift(machines=2**63), "invalid_drift", "machines"),
         (
             topics.LABELS,
             labels.encode(FaultLabel(machine_id="p", kind="leak", start_ms=-5)),
