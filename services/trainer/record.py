@@ -104,6 +104,7 @@ def lineage(trained: Trained, circumstances: Circumstances) -> dict[str, str]:
         "left_out": left_out(dataset.left_out),
         "dataset_version": request.dataset_version or "",
         "trigger": request.trigger,
+        "trigger_detail": request.trigger_detail,
         "git_commit": circumstances.git_commit or "",
         "faultline_version": __version__,
         "requested_by": request.requested_by,

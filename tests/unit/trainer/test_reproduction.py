@@ -81,6 +81,7 @@ def test_an_altered_bundle_is_not_equal(world: Any, tmp_path: Path) -> None:
         model_name=NAME,
         machine_type="pump",
         created_ms=1,
+        reference=bundle.reference,
     )
     files = {path.name: path.read_bytes() for path in (tmp_path / "bad").iterdir()}
     put(
