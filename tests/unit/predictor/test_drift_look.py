@@ -62,7 +62,8 @@ def a_history(
         noise[row] += phi * noise[row - 1]
     regime = np.repeat(rng.random(rows // 50 + 1) < half, 50)[:rows]
     noise[:, ::2] += REGIME[regime.astype(np.int64), np.newaxis]
-    return noise + offset
+    noise += offset
+    return noise
 
 
 def reference_of(detector: Detector, values: NDArray[np.float64], machine: str = "m") -> Reference:

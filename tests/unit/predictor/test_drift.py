@@ -1,0 +1,400 @@
+"""The watch for drift: what counts, when it tells, and that it keeps nothing waiting."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from faultline import drift, topics
+from faultline.adapters.memory.broker import MemoryBroker
+from faultline.detector import Detector, MachineHistory, Window
+from faultline.detector.reference import make_reference
+from faultline.drift import DriftEvent, DriftKind, Finding
+from faultline.judge import Model
+from faultline.readings import make_reading
+from faultline.verdicts import Status, Verdict
+from services.predictor import drift as watching
+from services.predictor.drift import DriftWatch, Seen
+from services.predictor.drift_onset import DriftLimits, DriftPolicy, Onsets
+from services.predictor.drift_sample import DriftSample, Rows
+from services.predictor.metrics import Metrics
+
+POLICY = DriftPolicy(
+    window_s=1_000.0,
+    rows=2_000,
+    poll_s=60.0,
+    cooldown_s=3_600.0,
+    limits=DriftLimits(distance=0.3, level=0.25),
+)
+_DEADLINE_S = 20.0
+
+
+class Setup:
+    """A watch, a version with a reference, and readings that go on from where they were."""
+
+    def __init__(self, detector: Detector, clock: Any, policy: DriftPolicy = POLICY) -> None:
+        self.broker = MemoryBroker()
+        self.broker.create_topics(topics.ALL)
+        self.clock = clock
+        self.metrics = Metrics()
+        self.watch = DriftWatch(self.broker, policy, metrics=self.metrics, clock=clock)
+        self.detector = detector
+        self.model = self.version("1")
+        self._rng = np.random.default_rng(5)
+        self._at_ms: dict[str, int] = {}
+
+    def version(self, number: str) -> Model:
+        values = np.random.default_rng(0).normal(size=(4_000, 2)) * 0.5
+        times = np.arange(4_000, dtype=np.int64) * 1_000
+        history = MachineHistory("a", times, values)
+        reference = make_reference(self.detector, self.detector.sensors, [history])
+        return Model("faultline-pump", number, self.detector, reference)
+
+    def see(
+        self,
+        rows: int,
+        *,
+        shift: float = 0.0,
+        machine: str = "a",
+        status: Status = Status.NORMAL,
+        machine_type: str = "pump",
+        model: Model | None = None,
+    ) -> None:
+        values = self._rng.normal(size=(rows, 2)) * 0.5
+        scores = self._scores(values)
+        values[:, 0] += shift
+        begin = self._at_ms.get(machine, 0)
+        self._at_ms[machine] = begin + rows * 1_000
+        times = [begin + row * 1_000 for row in range(rows)]
+        scored = status not in {Status.LATE, Status.DUPLICATE}
+        seen = Seen(
+            machine,
+            [
+                make_reading(machine, at_ms, {"flow": flow, "heat": heat}, machine_type)
+                for at_ms, (flow, heat) in zip(times, values.tolist(), strict=True)
+            ],
+            [
+                Verdict(
+                    timestamp_ms=at_ms,
+                    status=status,
+                    score=score if scored else None,
+                    cluster=0 if scored else None,
+                )
+                for at_ms, score in zip(times, scores.tolist(), strict=True)
+            ],
+            model or self.model,
+        )
+        self.watch.offer([seen])
+
+    def _scores(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of unshifted rows: what drifts is what the test says, and not the scores as well."""
+        empty = Window.empty(self.detector.sensors)
+        times = np.arange(len(values), dtype=np.int64) * 1_000
+        scores, _ = self.detector.score(empty, times, values)
+        return np.where(np.isnan(scores.score), np.nanmedian(scores.score), scores.score)
+
+    def look(self, after_s: float = 60.0) -> None:
+        self.clock.seconds += after_s
+        self.watch.sample()
+        self.watch.look()
+        self.watch.tell()
+
+    def told(self) -> list[DriftEvent]:
+        sent = self.broker.sent(topics.DRIFT_EVENTS.name)
+        assert {message.key for message in sent} <= {b"pump", b"valve"}
+        return [drift.decode(message.value) for message in sent]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        found: float | None = self.metrics.registry.get_sample_value(name, labels)
+        return found
+
+
+@pytest.fixture
+def setup(make_detector: Callable[..., Detector], clock: Any) -> Setup:
+    return Setup(make_detector(), clock)
+
+
+def names(event: DriftEvent) -> list[str]:
+    return [finding.name for finding in event.findings]
+
+
+def test_nothing_is_told_of_what_is_as_it_was(setup: Setup) -> None:
+    for _ in range(5):
+        setup.see(600)
+        setup.look()
+    assert setup.told() == []
+    look = setup.watch.looks()["pump"]
+    assert {finding.name for finding in look.findings} >= {"flow", "heat", "mix", "level"}
+    assert look.drifting == ()
+    assert setup.value("faultline_predictor_drift", model="faultline-pump", kind="sensor") == 0.0
+
+
+def test_a_sensor_that_has_shifted_is_told_with_what_and_by_how_much(setup: Setup) -> None:
+    setup.see(900, shift=1.0)
+    setup.look()
+    [event] = setup.told()
+    assert names(event) == ["flow"]
+    [finding] = event.findings
+    assert finding.kind is DriftKind.SENSOR
+    assert finding.statistic > finding.threshold == 0.3
+    assert finding.p_value is not None
+    assert finding.p_value < 1e-6
+    assert (event.machine_type, event.model_name, event.model_version) == (
+        "pump",
+        "faultline-pump",
+        "1",
+    )
+    assert (event.start_ms, event.end_ms) == (0, 899_000)
+    assert (event.readings, event.machines) == (900, 1)
+    assert event.at_ms == setup.clock.now_ms()
+    assert drift.described(event).startswith("drift from version 1: sensor flow")
+    kind = {"model": "faultline-pump", "kind": "sensor"}
+    assert setup.value("faultline_predictor_drift", **kind) == pytest.approx(
+        finding.statistic / 0.3
+    )
+    told = setup.value("faultline_predictor_drift_events_total", model="faultline-pump")
+    assert told == 1.0
+
+
+def test_drift_that_goes_on_is_told_once(setup: Setup) -> None:
+    for _ in range(10):
+        setup.see(400, shift=1.0)
+        setup.look(after_s=7_200)
+    assert len(setup.told()) == 1
+
+
+def test_drift_that_ended_and_begins_again_is_told_again_after_the_cooldown(setup: Setup) -> None:
+    for shift in (1.0, 0.0, 1.0):
+        setup.see(1_000, shift=shift)
+        setup.look()
+    assert len(setup.told()) == 1
+    setup.see(100, shift=1.0)
+    setup.look(after_s=3_600)
+    assert len(setup.told()) == 2
+
+
+@pytest.mark.parametrize(
+    "status",
+    [Status.FAILURE, Status.LATE, Status.DUPLICATE, Status.WARMING_UP, Status.INSUFFICIENT_DATA],
+)
+def test_what_is_no_normal_reading_does_not_count(setup: Setup, status: Status) -> None:
+    setup.see(900, shift=5.0, status=status)
+    setup.look()
+    assert setup.told() == []
+    assert setup.watch.looks()["pump"].readings == 0
+
+
+def test_a_lasting_new_state_is_drift(setup: Setup) -> None:
+    setup.see(900, shift=5.0, status=Status.NEW_NORMAL)
+    setup.look()
+    assert names(setup.told()[0]) == ["flow"]
+
+
+def test_another_version_begins_with_nothing(setup: Setup) -> None:
+    setup.see(900, shift=1.0)
+    setup.look()
+    setup.see(40, model=setup.version("2"))
+    setup.look()
+    look = setup.watch.looks()["pump"]
+    assert (look.model.version, look.readings, look.drifting) == ("2", 40, ())
+
+
+def test_a_version_without_a_reference_is_not_watched(setup: Setup) -> None:
+    setup.see(900, shift=5.0, model=replace(setup.model, reference=None))
+    setup.look()
+    assert (setup.told(), setup.watch.looks()) == ([], {})
+
+
+def test_a_machine_without_a_baseline_among_those_with_one_does_not_count(
+    make_detector: Callable[..., Detector], clock: Any
+) -> None:
+    detector = replace(make_detector(), machines=("a",), baselines=np.array([[2.0, 0.0]]))
+    setup = Setup(detector, clock)
+    setup.see(900, shift=2.0)
+    setup.see(900, shift=9.0, machine="stranger")
+    setup.look()
+    look = setup.watch.looks()["pump"]
+    assert (look.readings, look.machines) == (900, 1)
+
+
+def test_machine_types_are_apart(setup: Setup) -> None:
+    setup.see(900)
+    setup.see(900, shift=1.0, machine="v", machine_type="valve")
+    setup.look()
+    assert [event.machine_type for event in setup.told()] == ["valve"]
+
+
+def test_an_event_that_cannot_be_published_waits(setup: Setup) -> None:
+    setup.see(900, shift=1.0)
+    setup.broker.stop()
+    setup.look()
+    setup.broker.start()
+    assert setup.told() == []
+    setup.watch.tell()
+    setup.watch.tell()
+    assert len(setup.told()) == 1
+
+
+def test_readings_beyond_what_may_wait_are_dropped_and_counted(setup: Setup) -> None:
+    for _ in range(11):
+        setup.see(5_000)
+    dropped = setup.value("faultline_predictor_drift_dropped_readings_total")
+    assert dropped == 5_000.0
+
+
+def test_machine_types_share_the_room(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_CELLS", 6_000)
+    for number in range(10):
+        setup.see(900, machine=f"m{number}", machine_type=f"type-{number}")
+    setup.look()
+    looks = setup.watch.looks().values()
+    assert len(looks) == 10
+    assert sum(look.readings * 6 for look in looks) <= 6_000
+
+
+def test_the_loop_looks_and_tells_until_it_is_told_to_stop(setup: Setup) -> None:
+    stop = threading.Event()
+    loop = threading.Thread(target=setup.watch.run, args=(stop,))
+    loop.start()
+    try:
+        setup.see(900, shift=1.0)
+        setup.clock.seconds += 61
+        told = threading.Event()
+        deadline = threading.Timer(_DEADLINE_S, told.set)
+        deadline.start()
+        while not setup.told() and not told.wait(0.02):
+            setup.clock.seconds += 61
+        deadline.cancel()
+    finally:
+        stop.set()
+        loop.join(_DEADLINE_S)
+    assert len(setup.told()) == 1
+    assert not loop.is_alive()
+
+
+# When it begins and ends ----------------------------------------------------------------------
+
+
+def found(statistic: float, name: str = "flow", p_value: float = 0.0) -> Finding:
+    return Finding(
+        kind=DriftKind.SENSOR, name=name, statistic=statistic, threshold=0.3, p_value=p_value
+    )
+
+
+def followed(onsets: Onsets, statistics: Sequence[float], every_s: float = 100.0) -> list[int]:
+    return [
+        number
+        for number, statistic in enumerate(statistics)
+        if onsets.follow([found(statistic)], number * every_s)
+    ]
+
+
+def test_what_swings_around_the_threshold_begins_once() -> None:
+    onsets = Onsets(POLICY.limits, cooldown_s=0.0)
+    assert followed(onsets, [0.29, 0.31, 0.29, 0.31, 0.22, 0.31]) == [1]
+
+
+def test_what_falls_below_two_thirds_has_ended() -> None:
+    onsets = Onsets(POLICY.limits, cooldown_s=0.0)
+    assert followed(onsets, [0.31, 0.19, 0.29, 0.31]) == [0, 3]
+
+
+def test_in_the_cooldown_nothing_is_told_and_afterwards_what_still_drifts() -> None:
+    onsets = Onsets(POLICY.limits, cooldown_s=250.0)
+    assert followed(onsets, [0.4, 0.1, 0.4, 0.4, 0.4, 0.1]) == [0, 3]
+
+
+def test_what_chance_explains_does_not_begin() -> None:
+    onsets = Onsets(POLICY.limits, cooldown_s=0.0)
+    assert onsets.follow([found(0.9, p_value=0.01)], 0.0) == ()
+
+
+def test_a_second_sensor_is_a_new_event_with_both_the_farthest_first() -> None:
+    onsets = Onsets(POLICY.limits, cooldown_s=0.0)
+    assert onsets.follow([found(0.4), found(0.1, "heat")], 0.0) == (found(0.4),)
+    both = onsets.follow([found(0.4), found(0.5, "heat")], 1.0)
+    assert [finding.name for finding in both] == ["heat", "flow"]
+
+
+# The sample -----------------------------------------------------------------------------------
+
+
+def add(sample: DriftSample, times_ms: Sequence[int], machine: str = "a", now_s: float = 0) -> None:
+    times = np.array(times_ms, dtype=np.int64)
+    times = times[sample.wanted(machine, times)]
+    none = np.zeros(len(times), dtype=np.int64)
+    values = times[:, np.newaxis].astype(np.float64)
+    sample.add(machine, Rows(none, times, none, none.astype(np.float64), values), now_s)
+
+
+def kept(sample: DriftSample, now_s: float = 0) -> list[int]:
+    rows = sample.rows(now_s)
+    np.testing.assert_array_equal(rows.values[:, 0], rows.timestamps_ms)
+    times: list[int] = rows.timestamps_ms.tolist()
+    return times
+
+
+def test_the_sample_is_bounded_and_spread_over_the_window() -> None:
+    sample = DriftSample(1, window_ms=100_000, most_rows=100)
+    for start in range(0, 1_000_000, 7_000):
+        add(sample, range(start, start + 7_000, 10))
+        assert len(sample) <= 100
+    times = np.array(kept(sample))
+    assert 40 <= len(times) <= 100
+    assert times.min() == pytest.approx(900_000, abs=5_000)
+    assert np.diff(times).max() <= 4 * np.median(np.diff(times))
+
+
+def test_two_machines_have_about_equal_parts() -> None:
+    sample = DriftSample(1, window_ms=10**9, most_rows=200)
+    for start in range(0, 100_000, 100):
+        add(sample, range(start, start + 100, 5), "often")
+        add(sample, range(start, start + 100, 50), "seldom")
+    rows = sample.rows(0)
+    often, seldom = np.bincount(rows.machine)
+    assert often == pytest.approx(seldom, rel=0.25)
+
+
+def test_readings_judged_again_are_kept_once() -> None:
+    sample = DriftSample(1, window_ms=10**9, most_rows=100)
+    add(sample, range(50))
+    add(sample, range(30, 60))
+    assert kept(sample) == list(range(60))
+
+
+def test_what_a_clock_ahead_sent_makes_way() -> None:
+    sample = DriftSample(1, window_ms=1_000, most_rows=100)
+    add(sample, [10**12])
+    add(sample, range(20))
+    assert kept(sample) == list(range(20))
+
+
+def test_a_machine_that_is_not_heard_of_any_more_goes() -> None:
+    sample = DriftSample(1, window_ms=1_000, most_rows=100)
+    add(sample, [1, 2], "gone", now_s=0)
+    add(sample, [1, 2, 3], "there", now_s=1.5)
+    assert kept(sample, now_s=1.8) == [1, 2, 3]
+    add(sample, [7], "gone", now_s=1.9)
+    assert kept(sample, now_s=1.9) == [1, 2, 3, 7]
+
+
+def test_more_machines_than_rows_keep_within_the_room() -> None:
+    sample = DriftSample(1, window_ms=1_000, most_rows=100)
+    for number in range(1_000):
+        add(sample, [number], f"m{number}")
+    assert 25 <= len(kept(sample)) <= 100
+
+
+def test_less_room_keeps_what_is_there_thinner() -> None:
+    sample = DriftSample(1, window_ms=10**9, most_rows=100)
+    add(sample, range(100))
+    sample.resize(30)
+    times = kept(sample)
+    assert 15 <= len(times) <= 30
+    assert times[-1] - times[0] > 80
