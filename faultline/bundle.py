@@ -63,6 +63,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Every other file of the bundle.
     lineage, summary
         For people: what it was trained on, and how it turned out. Nothing is decided by them.
+    step_ms
+        Usual time between two rows of the training, for rows without a time; None where that is
+        not known.
     """
 
     schema_version: int
@@ -75,6 +78,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     files: dict[str, FileSum]
     lineage: dict[str, Any] = {}
     summary: dict[str, Any] = {}
+    step_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.step_ms is not None and self.step_ms < 1:
+            raise ValueError(f"step_ms must be at least 1; got {self.step_ms}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +114,7 @@ def write_bundle(
     lineage: Mapping[str, Any] | None = None,
     summary: Mapping[str, Any] | None = None,
     reference: Reference | None = None,
+    step_ms: int | None = None,
 ) -> str:
     """Write a bundle and read it back, verified.
 
@@ -119,6 +128,8 @@ def write_bundle(
         JSON values; what is no number becomes null.
     reference
         What training looked like; without it the predictor cannot tell drift.
+    step_ms
+        Usual time between two rows of the training.
 
     Returns
     -------
@@ -152,6 +163,7 @@ def write_bundle(
         },
         lineage=dict(lineage or {}),
         summary=dict(summary or {}),
+        step_ms=step_ms,
     )
     contents[MANIFEST] = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
     for name, content in contents.items():

@@ -113,7 +113,8 @@ class Bundles:
                 f"{bundle.manifest.machine_type!r}"
             )
         model = Model(name, version, bundle.detector, bundle.reference)
-        return Loaded(model, bundle.sha256, self._clock.now_ms(), source, gate)
+        now_ms, step_ms = self._clock.now_ms(), bundle.manifest.step_ms
+        return Loaded(model, bundle.sha256, now_ms, source, gate, step_ms)
 
 
 def is_same(loaded: Loaded, version: ModelVersion) -> bool:

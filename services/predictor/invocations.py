@@ -170,7 +170,7 @@ def invocation_routes(
 
         The rows of one machine, in order, form its windows; a machine that the stream knows goes
         on from its live window, which stays as it is. Rows that name no machine are of one that
-        is new, and without `timestamp` they follow one another closely.
+        is new, and without `timestamp` they follow one another at the training's usual step.
         """
         query = {"machine_type": machine_type, "machine_id": machine_id}
         try:

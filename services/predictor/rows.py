@@ -21,6 +21,8 @@ from services.predictor.tables import Cell, Table
 
 NOBODY = ""
 """The machine of rows that name none. No reading can be of it: it has no window, no baseline."""
+UNKNOWN_STEP_MS = 1
+"""Between rows without a time, where the usual step of the training is not known."""
 _OWN_COLUMNS = ("machine_id", "machine_type", "timestamp")
 _MAX_ERRORS = 10
 
@@ -105,14 +107,19 @@ class Rows:
         is_text: bool,
     ) -> Reading:
         whose = _text(cells, "machine_id") or machine_id
-        at_ms = self._time(cells, whose, latest, is_text)
-        latest[whose] = at_ms
         kind = _text(cells, "machine_type") or machine_type
+        at_ms = self._time(cells, whose, kind, latest, is_text)
+        latest[whose] = at_ms
         sensors = self._values(cells, kind, is_text)
         if whose == NOBODY:
             named = make_reading("nobody", at_ms, sensors, kind)
             return msgspec.structs.replace(named, machine_id=NOBODY)
         return make_reading(whose, at_ms, sensors, kind)
+
+    def _step_ms(self, machine_type: str) -> int:
+        """Between two rows, as the version's other clients count where there are no times."""
+        loaded = self._slot.loaded().get(machine_type)
+        return UNKNOWN_STEP_MS if loaded is None else loaded.step_ms or UNKNOWN_STEP_MS
 
     def _values(
         self, cells: Mapping[str, Cell], machine_type: str, is_text: bool
@@ -131,16 +138,22 @@ class Rows:
         return values
 
     def _time(
-        self, cells: Mapping[str, Cell], machine_id: str, latest: Mapping[str, int], is_text: bool
+        self,
+        cells: Mapping[str, Cell],
+        machine_id: str,
+        machine_type: str,
+        latest: Mapping[str, int],
+        is_text: bool,
     ) -> int:
         at = cells.get("timestamp")
         if at is None:
             if "timestamp" in cells:
                 raise InvalidReading("timestamp: is missing")
-            if machine_id in latest:
-                return latest[machine_id] + 1
-            state = self._fleet.state_of(machine_id)
-            return 0 if state is None else state.latest_ms + 1
+            before_ms = latest.get(machine_id)
+            if before_ms is None:
+                state = self._fleet.state_of(machine_id)
+                before_ms = None if state is None else state.latest_ms
+            return 0 if before_ms is None else before_ms + self._step_ms(machine_type)
         if is_text and isinstance(at, str):
             try:
                 return parse_timestamp(float(at))

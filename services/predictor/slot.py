@@ -38,6 +38,9 @@ class Loaded:
         Since when it judges, milliseconds since the epoch.
     gate
         What the gate says of it; None when that is not known.
+    step_ms
+        Usual time between two rows of its training, for rows without a time; None when that is not
+        known.
     """
 
     model: Model
@@ -45,6 +48,7 @@ class Loaded:
     loaded_at_ms: int
     source: Origin
     gate: str | None = None
+    step_ms: int | None = None
 
 
 class ModelSlot:

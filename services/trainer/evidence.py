@@ -143,6 +143,7 @@ def write_evidence(
             dataset.histories,
             [timeline.scores for timeline in fit.timelines],
         ),
+        step_ms=dataset.step_ms,
     )
     return Evidence(bundle_sha256, apart)
 

@@ -66,6 +66,7 @@ def write(folder: Path, detector: Detector | None = None) -> str:
         lineage={"data_version": "abc"},
         summary={"silhouette": float("nan"), "k": 2},
         reference=make_reference(detector, detector.sensors, [a_history()]),
+        step_ms=1_000,
     )
 
 
@@ -110,6 +111,14 @@ def test_the_manifest_says_what_it_is_of(folder: Path) -> None:
     assert manifest.sensors == ("flow", "heat")
     assert manifest.lineage == {"data_version": "abc"}
     assert manifest.summary == {"silhouette": None, "k": 2}
+    assert manifest.step_ms == 1_000
+
+
+def test_rows_that_do_not_follow_each_other_in_time_are_refused(folder: Path) -> None:
+    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes())
+    (folder / MANIFEST).write_bytes(msgspec.json.encode({**manifest, "step_ms": 0}))
+    with pytest.raises(InvalidBundle, match="step_ms must be at least 1"):
+        read_bundle(folder)
 
 
 def test_the_same_detector_gives_the_same_sum(tmp_path: Path) -> None:

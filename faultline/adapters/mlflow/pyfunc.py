@@ -22,7 +22,7 @@ from faultline.errors import InvalidReading
 from faultline.judge import Explanation, Model, judge
 from faultline.machine_state import MachineState
 from faultline.readings import Reading, make_reading
-from faultline.verdicts import Status, Verdict
+from faultline.verdicts import Verdict
 
 NOBODY = ""
 """The machine of rows that name none. No reading can: it has no baseline of its own."""
@@ -72,28 +72,26 @@ def score_frame(model: Model, machine_type: str, frame: pd.DataFrame, step_ms: i
     InvalidReading
         Naming the row, counted from 0, and what is wrong with it.
     """
-    sensors = [
-        name for name in model.detector.sensors if name in frame.columns and name not in OWN_COLUMNS
-    ]
+    sensors = model.detector.sensors
     values = np.column_stack(
-        [_numbers(frame[name], name) for name in sensors] or [np.empty((len(frame), 0))]
+        [
+            _numbers(frame[name], name)
+            if name in frame.columns and name not in OWN_COLUMNS
+            else np.full(len(frame), np.nan)
+            for name in sensors
+        ]
     )
     times = _times(frame)
-    # A row without any value is no reading.
-    has_value = np.asarray((~np.isnan(values)).any(axis=1))
-    verdicts: list[Verdict | None] = [None] * len(frame)
-    for machine_id, of_machine in _rows_by_machine(frame).items():
-        rows, readings = list[int](), list[Reading]()
-        for position, row in enumerate(of_machine):
-            if has_value[row]:
-                at = step_ms * position if times is None else times[row]
-                cells = [None if np.isnan(value) else value for value in values[row].tolist()]
-                named = dict(zip(sensors, cells, strict=True))
-                readings.append(_reading(row, machine_id, at, named, machine_type))
-                rows.append(row)
-        for row, verdict in zip(rows, _judged(model, readings), strict=True):
-            verdicts[row] = verdict
-    return _answer(verdicts, frame.index)
+    verdicts: dict[int, Verdict] = {}
+    for machine_id, rows in _rows_by_machine(frame).items():
+        readings: list[Reading] = []
+        for position, row in enumerate(rows):
+            at = step_ms * position if times is None else times[row]
+            cells = [None if np.isnan(value) else value for value in values[row].tolist()]
+            named = dict(zip(sensors, cells, strict=True))
+            readings.append(_reading(row, machine_id, at, named, machine_type))
+        verdicts.update(zip(rows, _judged(model, readings), strict=True))
+    return _answer([verdicts[row] for row in range(len(frame))], frame.index)
 
 
 def _judged(model: Model, readings: Sequence[Reading]) -> Iterator[Verdict]:
@@ -142,11 +140,7 @@ def _reading(
     return reading if machine_id else msgspec.structs.replace(reading, machine_id=NOBODY)
 
 
-def _answer(verdicts: Sequence[Verdict | None], index: pd.Index) -> pd.DataFrame:
-    given = [
-        Verdict(timestamp_ms=0, status=Status.INSUFFICIENT_DATA) if one is None else one
-        for one in verdicts
-    ]
+def _answer(given: Sequence[Verdict], index: pd.Index) -> pd.DataFrame:
     top = [one.contributions[0] if one.contributions else None for one in given]
     columns: dict[str, Any] = {
         "score": np.array([np.nan if one.score is None else one.score for one in given]),

@@ -107,8 +107,11 @@ def test_semantic_versions_tell_how_far_a_version_is_from_the_last(world: Any) -
     assert tags == ["1.0.0", "1.0.1", "1.1.0", "2.0.0"]
 
 
-def test_the_registry_is_told_of_the_dataset_and_of_how_to_score(world: Any) -> None:
+def test_the_registry_is_told_of_the_dataset_and_of_how_to_score(
+    world: Any, tmp_path: Path
+) -> None:
     world.train()
+    assert world.bundle(tmp_path).manifest.step_ms == 1_000
     run = world.runs.popitem()[1].run
     assert run.dataset is not None
     assert run.dataset.digest == run.tags["data_version"]
