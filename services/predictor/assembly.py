@@ -12,6 +12,7 @@ from faultline import __version__
 from faultline.ports.broker import Broker
 from faultline.ports.clock import Clock
 from faultline.ports.comparisons import ComparisonStore
+from faultline.ports.drift import DriftLog
 from faultline.ports.predictions import PredictionLog
 from faultline.ports.registry import ModelRegistry
 from faultline.ports.stores import FleetStore
@@ -57,6 +58,8 @@ class Ports:
         What is wrong with the database; None when it is well.
     comparisons
         How challengers did, over all replicas.
+    drift
+        What drifted, as all replicas found it.
     predictions
         Where predictions made over HTTP are logged; None when they are not.
     """
@@ -65,6 +68,7 @@ class Ports:
     registry: ModelRegistry
     store: FleetStore
     comparisons: ComparisonStore
+    drift: DriftLog
     database: Callable[[], str | None]
     clock: Clock
     predictions: PredictionLog | None = None
@@ -154,7 +158,7 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
             slot, shadow.slot, shadow.contests, shadow.loader.refusals, ports.comparisons
         )
     )
-    app.include_router(drift_routes(slot, drift.looks))
+    app.include_router(drift_routes(slot, drift.looks, ports.drift))
     predictions = Predictions(predict, most_bytes)
     app.add_middleware(Shortcut, predictions=predictions)
     app.include_router(routes(predictions, slot, loader.refusals, ports.store))

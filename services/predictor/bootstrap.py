@@ -29,6 +29,7 @@ def main() -> int:
         registry=MlflowRegistry(settings),
         store=database.fleet_store(),
         comparisons=database.comparison_store(),
+        drift=database.drift_log(),
         database=database.ping,
         clock=SystemClock(),
         predictions=_prediction_log(settings),

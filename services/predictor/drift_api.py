@@ -1,4 +1,7 @@
-"""`GET /api/v1/model/drift`: the latest look of this replica at each machine type."""
+"""`GET /api/v1/model/drift`: the latest look of this replica at each machine type; `/events`.
+
+Events come from the store, so that any replica answers for all of them.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from faultline.drift import DriftKind, Finding
+from faultline.drift import DriftEvent, DriftKind, Finding, described
 from faultline.errors import NotFound
 from faultline.events import model_name
+from faultline.ports.drift import DriftLog
 from faultline.readings import format_timestamp
 from faultline.web import problems
 from services.predictor.drift import Look
@@ -58,19 +62,45 @@ class DriftAnswer(BaseModel):
     findings: list[FindingAnswer] = Field(description="The farthest over its threshold first.")
 
 
+class EventAnswer(BaseModel):
+    """Drift that began."""
+
+    event_id: str
+    machine_type: str
+    model: str
+    version: str = Field(description="What the readings were compared with.")
+    at: str = Field(description="When it was found.")
+    start: str = Field(description="Time of the first reading compared.")
+    end: str = Field(description="Time of the last.")
+    readings: int
+    machines: int
+    summary: str = Field(description="What drifted and by how much, in a sentence.")
+    findings: list[FindingAnswer] = Field(description="The farthest over its threshold first.")
+
+
+class Events(BaseModel):
+    """Drift that began, the newest first."""
+
+    events: list[EventAnswer]
+
+
 class Drift(BaseModel):
     """All machine types, by name."""
 
     drift: list[DriftAnswer]
 
 
-def drift_routes(slot: ModelSlot, looks: Callable[[], Mapping[str, Look]]) -> APIRouter:
-    """The route.
+def drift_routes(
+    slot: ModelSlot, looks: Callable[[], Mapping[str, Look]], log: DriftLog
+) -> APIRouter:
+    """The routes.
 
     Parameters
     ----------
     looks
         The latest look at each machine type.
+    log
+        What drifted, as all replicas found it.
     """
     router = APIRouter(prefix="/api/v1")
 
@@ -93,6 +123,21 @@ def drift_routes(slot: ModelSlot, looks: Callable[[], Mapping[str, Look]]) -> AP
         seen = looks()
         return Drift(drift=[_answer(kind, loaded[kind], seen.get(kind)) for kind in kinds])
 
+    @router.get(
+        "/model/drift/events",
+        tags=["models"],
+        responses=problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    )
+    def events(
+        machine_type: Annotated[
+            str | None,
+            Query(description="Only this one.", examples=["pump"], pattern="^[a-z0-9_-]{1,63}$"),
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=1_000, description="At most so many.")] = 100,
+    ) -> Events:
+        """Drift that began, as all replicas found it and the recorder stored it."""
+        return Events(events=[_event(event) for event in log.list(machine_type, limit)])
+
     return router
 
 
@@ -113,11 +158,11 @@ def _answer(kind: str, loaded: Loaded, look: Look | None) -> DriftAnswer:
         drifting=look is not None and bool(look.drifting),
         findings=[]
         if look is None
-        else [_finding(one, one in look.drifting) for one in look.findings],
+        else [_finding(one, drifting=one in look.drifting) for one in look.findings],
     )
 
 
-def _finding(found: Finding, drifting: bool) -> FindingAnswer:
+def _finding(found: Finding, *, drifting: bool) -> FindingAnswer:
     return FindingAnswer(
         kind=found.kind,
         name=found.name,
@@ -128,6 +173,22 @@ def _finding(found: Finding, drifting: bool) -> FindingAnswer:
         drifting=drifting,
         before=found.before,
         after=found.after,
+    )
+
+
+def _event(event: DriftEvent) -> EventAnswer:
+    return EventAnswer(
+        event_id=event.event_id,
+        machine_type=event.machine_type,
+        model=event.model_name,
+        version=event.model_version,
+        at=format_timestamp(event.at_ms),
+        start=format_timestamp(event.start_ms),
+        end=format_timestamp(event.end_ms),
+        readings=event.readings,
+        machines=event.machines,
+        summary=described(event),
+        findings=[_finding(one, drifting=True) for one in event.findings],
     )
 
 

@@ -19,6 +19,7 @@ from faultline.adapters.memory.database import MemoryDatabase
 from faultline.adapters.memory.registry import MemoryRegistry
 from faultline.bundle import golden_batch, write_bundle
 from faultline.detector import Detector, MachineHistory
+from faultline.detector.reference import make_reference
 from faultline.events import model_name
 from faultline.ports.broker import Partition
 from faultline.ports.clock import Clock
@@ -93,14 +94,15 @@ def register(registry: MemoryRegistry, tmp_path: Path) -> Register:
         bundle_type: str | None = None,
         damage: Callable[[Path], None] | None = None,
         bundle_sum: str | None = None,
+        history_rows: int = 20,
         into: ModelRegistry = registry,
     ) -> ModelVersion:
         """`bundle_type` and `bundle_sum` differ from the truth in tests of what is refused."""
         used = detector or small_detector()
         name = model_name(machine_type)
         artifacts = tmp_path / "artifacts" / f"{name}-{used.boundary}-{bundle_type}"
-        rows = np.random.default_rng(0).normal(size=(20, 2))
-        history = MachineHistory("pump-1", 1_000 * np.arange(20, dtype=np.int64), rows)
+        rows = np.random.default_rng(0).normal(size=(history_rows, 2))
+        history = MachineHistory("pump-1", 1_000 * np.arange(history_rows, dtype=np.int64), rows)
         written = write_bundle(
             artifacts / "model",
             used,
@@ -108,6 +110,7 @@ def register(registry: MemoryRegistry, tmp_path: Path) -> Register:
             model_name=name,
             machine_type=bundle_type or machine_type,
             created_ms=0,
+            reference=make_reference(used, used.sensors, [history]),
         )
         if damage is not None:
             damage(artifacts / "model")
@@ -147,6 +150,7 @@ class World:
                 registry=registry,
                 store=self.database.fleet_store(),
                 comparisons=self.database.comparison_store(),
+                drift=self.database.drift_log(),
                 database=lambda: self.database_trouble,
                 clock=clock,
             ),

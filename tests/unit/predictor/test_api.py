@@ -378,6 +378,7 @@ def test_every_operation_is_described_with_an_example(world: World) -> None:
         "/api/v1/model",
         "/api/v1/model/comparison",
         "/api/v1/model/drift",
+        "/api/v1/model/drift/events",
         "/api/v1/machines",
         "/api/v1/machines/{machine_id}",
         "/api/v1/machines/{machine_id}/verdicts",

@@ -76,6 +76,7 @@ def test_the_stream_joins_only_after_the_first_look_at_the_registry(
             registry=registry,
             store=MemoryDatabase().fleet_store(),
             comparisons=MemoryDatabase().comparison_store(),
+            drift=MemoryDatabase().drift_log(),
             database=lambda: None,
             clock=clock,
         ),

@@ -13,16 +13,20 @@ from numpy.typing import NDArray
 
 from faultline import drift, topics
 from faultline.adapters.memory.broker import MemoryBroker
+from faultline.alarms import AlarmPolicy
 from faultline.detector import Detector, MachineHistory, Window
 from faultline.detector.reference import make_reference
 from faultline.drift import DriftEvent, DriftKind, Finding
 from faultline.judge import Model
-from faultline.readings import make_reading
+from faultline.ports.broker import Message, Partition
+from faultline.readings import encode_batch, make_reading
 from faultline.verdicts import Status, Verdict
 from services.predictor import drift as watching
+from services.predictor.contest import Contest
 from services.predictor.drift import DriftWatch, Seen
 from services.predictor.drift_onset import DriftLimits, DriftPolicy, Onsets
 from services.predictor.drift_sample import DriftSample, Rows
+from services.predictor.fleet import Fleet
 from services.predictor.metrics import Metrics
 
 POLICY = DriftPolicy(
@@ -221,6 +225,19 @@ def test_a_machine_without_a_baseline_among_those_with_one_does_not_count(
     setup.look()
     look = setup.watch.looks()["pump"]
     assert (look.readings, look.machines) == (900, 1)
+
+
+@pytest.mark.parametrize(("share", "seen"), [(0.0, ["1"]), (1.0, [])])
+def test_what_the_challenger_answers_is_not_compared_with_the_champions_training(
+    setup: Setup, share: float, seen: list[str]
+) -> None:
+    contest = Contest(setup.model, setup.version("2"), share)
+    fleet = Fleet(lambda _: contest, AlarmPolicy())
+    partition = Partition(topics.READINGS.name, 0)
+    fleet.own(partition, {})
+    value = encode_batch([make_reading("a", 0, {"flow": 0.0, "heat": 0.0}, "pump")])
+    cycle = fleet.judge([Message(partition, 0, b"a", value)])
+    assert [one.model.version for one in cycle.seen] == seen
 
 
 def test_machine_types_are_apart(setup: Setup) -> None:

@@ -57,13 +57,12 @@ def a_history(
     `half` is the part of the time in the second regime.
     """
     rng = np.random.default_rng(seed)
-    noise = rng.normal(size=(rows, d)) * np.sqrt(1 - phi**2)
+    noise: NDArray[np.float64] = rng.normal(size=(rows, d)) * np.sqrt(1 - phi**2)
     for row in range(1, rows):
         noise[row] += phi * noise[row - 1]
     regime = np.repeat(rng.random(rows // 50 + 1) < half, 50)[:rows]
     noise[:, ::2] += REGIME[regime.astype(np.int64), np.newaxis]
-    noise += offset
-    return noise
+    return np.add(noise, offset)
 
 
 def reference_of(detector: Detector, values: NDArray[np.float64], machine: str = "m") -> Reference:

@@ -166,6 +166,7 @@ def test_http_predictions_are_recorded_and_the_stream_is_not(
             registry=registry,
             store=MemoryDatabase().fleet_store(),
             comparisons=MemoryDatabase().comparison_store(),
+            drift=MemoryDatabase().drift_log(),
             database=lambda: None,
             clock=clock,
             predictions=log,
