@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 from faultline import events, labels, readings, settings, topics, verdicts
 from faultline.alarms import AlarmEvent
 from faultline.comparisons import Comparison
+from faultline.drift import DriftEvent
 from services.ingest import settings as ingest_settings
 from services.predictor import settings as predictor_settings
 from services.trainer import settings as trainer_settings
@@ -88,7 +89,7 @@ _PAYLOADS: dict[str, Any] = {
     },
     topics.MODEL_EVENTS.name: {"$ref": "#/components/schemas/ModelEvent"},
     topics.MODEL_COMPARISONS.name: {"$ref": "#/components/schemas/Comparison"},
-    topics.DRIFT_EVENTS.name: {"description": "Reserved: no service writes it yet."},
+    topics.DRIFT_EVENTS.name: {"$ref": "#/components/schemas/DriftEvent"},
 }
 _STRUCTS = (
     verdicts.VerdictBatch,
@@ -96,6 +97,7 @@ _STRUCTS = (
     labels.FaultLabel,
     events.ModelEvent,
     Comparison,
+    DriftEvent,
 )
 
 _SETTINGS: tuple[tuple[str, tuple[type[BaseModel], ...]], ...] = (
