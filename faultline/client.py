@@ -150,6 +150,7 @@ class TrainerClient(_ServiceClient):
         machines: Sequence[str] = (),
         sensors: Sequence[str] = (),
         excluded: Sequence[Period] = (),
+        dataset_version: str | None = None,
         hyperparameters: Mapping[str, Any] | None = None,
         promotion: Literal["auto", "hold"] = "auto",
         requested_by: str = "api",
@@ -164,6 +165,9 @@ class TrainerClient(_ServiceClient):
             Which to use; none given means all.
         excluded
             Periods to leave out.
+        dataset_version
+            Train on the rows of this earlier version again (its number, or 12 or more digits of its
+            `data_version`), and not on the history; leaves no choice of all the above.
         hyperparameters
             How to fit, where it should differ from the defaults.
         promotion
@@ -192,6 +196,8 @@ class TrainerClient(_ServiceClient):
                 }
                 for period in excluded
             ]
+        if dataset_version is not None:
+            body["dataset_version"] = dataset_version
         if hyperparameters:
             body["hyperparameters"] = dict(hyperparameters)
         return self._job("POST", f"{_MODELS}/train", body)

@@ -80,6 +80,13 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
             metavar="START/END", help="Leave out this period; repeat for several. Times as above."
         ),
     ] = None,
+    dataset_version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            help="Learn again from the rows of this earlier version, instead of the history.",
+        ),
+    ] = None,
     promotion: Annotated[
         PromotionMode,
         typer.Option(help="auto: into Production when the gate passes. hold: stays in Staging."),
@@ -93,6 +100,11 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
 
     Exit status: 0 when the job is queued (with --wait, when it has registered a version), else 1.
     """
+    if dataset_version is not None and any((start, end, machines, sensors, exclude)):
+        raise typer.BadParameter(
+            "it names the rows: leave out --start, --end, --machines, --sensors and --exclude",
+            param_hint="--dataset-version",
+        )
     excluded = [_period(text) for text in exclude or ()]
     with client(trainer, home) as asked:
         job = asked.train(
@@ -102,6 +114,7 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
             machines=machines or (),
             sensors=sensors or (),
             excluded=excluded,
+            dataset_version=dataset_version,
             promotion=promotion.value,
             requested_by=user(),
         )

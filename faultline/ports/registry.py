@@ -139,6 +139,9 @@ class ModelRegistry(Protocol):
     def production(self, name: str) -> ModelVersion | None:
         """The version behind the alias `production`; None when there is none or no such model."""
 
+    def staging(self, name: str) -> ModelVersion | None:
+        """The version behind the alias `staging`; None when there is none or no such model."""
+
     def promote(self, name: str, version: str) -> ModelVersion | None:
         """Move alias and stages: this version to Production, the former one to Archived.
 

@@ -188,11 +188,7 @@ class ModelLoader:
     def _wanted(self, name: str) -> ModelVersion | None:
         if self._role is Role.CHAMPION:
             return self._registry.production(name)
-        try:
-            versions = self._registry.versions(name)
-        except NotFound:
-            return None
-        return next((one for one in versions if self._role in one.aliases), None)
+        return self._registry.staging(name)
 
     def _swap(self, name: str, loaded: Loaded) -> None:
         before = self._slot.loaded().get(machine_type_of(name))

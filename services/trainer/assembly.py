@@ -29,6 +29,7 @@ from services.trainer.backtest_api import backtest_routes
 from services.trainer.change import Changes
 from services.trainer.drift_listener import DriftListener
 from services.trainer.evidence import Draw
+from services.trainer.gate_api import gate_routes
 from services.trainer.metrics import Metrics
 from services.trainer.plots import draw_plots
 from services.trainer.probation import Probation
@@ -159,6 +160,7 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
     app.include_router(job_routes(ports.queue))
     app.include_router(trigger_routes(ports.trigger_log, PREFIX))
     app.include_router(model_routes(ports.registry, promotions, ports.promotion_log, ports.store))
+    app.include_router(gate_routes(ports.registry, ports.gate_log, PREFIX))
     app.include_router(
         backtest_routes(ports.registry, ports.store, settings.trainer_max_backtest_rows)
     )

@@ -119,6 +119,17 @@ def test_the_alias_staging_is_of_the_newest_version(
     ]
 
 
+def test_the_version_behind_the_alias_staging_is_found(
+    registry: ModelRegistry, name: str, artifacts: Path
+) -> None:
+    assert registry.staging(name) is None
+    register(registry, name, artifacts)
+    register(registry, name, artifacts)
+    assert registry.staging(name) == registry.version(name, "2")
+    registry.promote(name, "2")
+    assert registry.staging(name) is None
+
+
 def test_registering_promotes_nothing(registry: ModelRegistry, name: str, artifacts: Path) -> None:
     register(registry, name, artifacts)
     assert registry.production(name) is None

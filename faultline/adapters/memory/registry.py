@@ -102,6 +102,10 @@ class MemoryRegistry:
         """The version behind the alias `production`; None when there is none or no such model."""
         return self._holder(name, PRODUCTION)
 
+    def staging(self, name: str) -> ModelVersion | None:
+        """The version behind the alias `staging`; None when there is none or no such model."""
+        return self._holder(name, STAGING)
+
     def promote(self, name: str, version: str) -> ModelVersion | None:
         """Move alias and stages: this version to Production, the former one to Archived."""
         with self._lock:

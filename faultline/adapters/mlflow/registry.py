@@ -120,10 +120,17 @@ class MlflowRegistry:
 
     def production(self, name: str) -> ModelVersion | None:
         """The version behind the alias `production`; None when there is none or no such model."""
+        return self._holder(name, PRODUCTION)
+
+    def staging(self, name: str) -> ModelVersion | None:
+        """The version behind the alias `staging`; None when there is none or no such model."""
+        return self._holder(name, STAGING)
+
+    def _holder(self, name: str, alias: str) -> ModelVersion | None:
         _require(name)
-        with translated(f"find the Production version of {name}"):
+        with translated(f"find the version of {name} with the alias {alias}"):
             try:
-                found = self._client.get_model_version_by_alias(name, PRODUCTION)
+                found = self._client.get_model_version_by_alias(name, alias)
             except MlflowException as error:
                 # The first is what MLflow says of an alias that is not there.
                 if is_code(error, "INVALID_PARAMETER_VALUE") or is_code(

@@ -113,6 +113,20 @@ def test_what_was_given_is_what_is_asked_for(trainer: Trainer) -> None:
     assert asked["promotion"] == "hold"
 
 
+def test_the_rows_of_an_earlier_version_can_be_asked_for(trainer: Trainer) -> None:
+    code, _, _ = run("train", "-t", "pump", "--dataset-version", "3", "--trainer", trainer.url)
+    assert code == 0
+    assert [one.get("dataset_version") for one in trainer.asked] == ["3"]
+
+
+def test_an_earlier_version_leaves_no_choice_of_rows(trainer: Trainer) -> None:
+    options = ["--dataset-version", "3", "--machines", "a", "--trainer", trainer.url]
+    code, output, _ = run("train", "-t", "pump", *options)
+    assert code == 2
+    assert "--dataset-version" in output
+    assert trainer.asked == []
+
+
 def test_a_time_that_is_none_is_refused_before_anything_is_asked(trainer: Trainer) -> None:
     code, output, _ = run("train", "-t", "pump", "--start", "soon", "--trainer", trainer.url)
     assert code == 2

@@ -402,8 +402,40 @@ def test_the_interface_is_described(world: Any) -> None:
         f"{BASE}/{{name}}/history",
         f"{BASE}/{{name}}/rollback",
         f"{BASE}/{{name}}/versions/{{version}}/backtest",
+        f"{BASE}/{{name}}/versions/{{version}}/gate",
     }
     assert all(one["description"] for methods in ours.values() for one in methods.values())
+
+
+def test_what_the_gate_found_is_shown_check_by_check(world: Any) -> None:
+    world.train()
+    job = world.train(machines=("pump-1",))
+    answer = get(world, f"/{NAME}/versions/2/gate").json()
+    assert (answer["model_name"], answer["version"]) == (NAME, "2")
+    [judgement] = answer["judgements"]
+    version = world.registry.version(NAME, "2")
+    assert (judgement["decision"], judgement["reason"]) == (
+        version.tags["gate"],
+        version.tags["gate_reason"],
+    )
+    assert (judgement["job_id"], judgement["champion"]) == (job.job_id, "1")
+    silhouette = next(one for one in judgement["checks"] if one["name"] == "silhouette")
+    assert silhouette["value"] == pytest.approx(float(version.tags["silhouette"]), abs=1e-4)
+    assert silhouette["must_be"] == "at least"
+    assert silhouette["passed"] is (silhouette["value"] >= silhouette["limit"])
+
+
+def test_a_version_that_nobody_has_judged_has_no_judgements(world: Any) -> None:
+    world.train()
+    run_id = world.registry.version(NAME, "1").run_id
+    world.registry.register(NAME, run_id, {}, "by hand")
+    assert get(world, f"/{NAME}/versions/2/gate").json()["judgements"] == []
+
+
+@pytest.mark.parametrize("path", [f"/{NAME}/versions/9/gate", "/faultline-fan/versions/1/gate"])
+def test_the_gate_of_a_version_that_is_not_there_is_not_found(world: Any, path: str) -> None:
+    world.train()
+    assert get(world, path).status_code == 404
 
 
 def test_it_is_ready_when_its_dependencies_are(world: Any) -> None:
