@@ -49,7 +49,7 @@ def sick_sensors(
     if is_sound:
         return stuck
     reach = before[max(0, len(before) - window_rows + 1) :]
-    beyond = (reach < limits.low) | (reach > limits.high)
+    beyond = np.isfinite(reach) & ((reach < limits.low) | (reach > limits.high))
     if not (beyond.any() or health.out_of_range.any()):
         return stuck
     lead = np.zeros((window_rows - 1 - len(reach), beyond.shape[1]), dtype=np.bool_)

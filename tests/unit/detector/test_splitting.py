@@ -133,12 +133,20 @@ def a_sensor_that_comes_late() -> Stream:
     return Stream(STEP_MS * np.arange(1, 31, dtype=np.int64), values, [10])
 
 
+def an_infinite_value() -> Stream:
+    """The flow is beyond the boundary and once infinite; a cut lies right behind that."""
+    values = np.tile([9.0, 2.0, 3.0], (30, 1)) + np.linspace(0, 0.1, 90).reshape(30, 3)
+    values[20, 0] = np.inf
+    return Stream(STEP_MS * np.arange(1, 31, dtype=np.int64), values, [21])
+
+
 @pytest.mark.parametrize("slow", [False, True], ids=["steady", "slow"])
 @pytest.mark.parametrize("covariance", [False, True], ids=["euclidean", "covariance"])
 @pytest.mark.parametrize("window_rows", [1, 6])
 @settings(max_examples=30, deadline=None)
 @given(stream=streams())
 @example(stream=a_sensor_that_comes_late())
+@example(stream=an_infinite_value())
 def test_scores_are_the_same_however_the_stream_is_cut(
     window_rows: int, covariance: bool, slow: bool, stream: Stream
 ) -> None:
