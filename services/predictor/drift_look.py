@@ -1,9 +1,9 @@
 """Compares a sample of readings with a version's reference. Pure; knows no time but the readings'.
 
 How sure one may be depends on how many independent readings there are, not on how many rows: those
-of one machine follow from one another. So rows are counted in correlation times, the longer of
-those in the reference and in the sample; and machines, which share the weather and the load, do not
-add up: the one seen longest counts.
+of one machine follow from one another. So they are counted in the reference's correlation times:
+the sample's own are no measure, for a sensor that has just shifted looks like one that is slow.
+Machines, which share the weather and the load, do not add up: the one seen longest counts.
 
 Imports SciPy: 30 MB and a second, so not before it is needed.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from faultline.detector.reference import Reference, correlation_rows
+from faultline.detector.reference import Reference
 from faultline.drift import DriftKind, Finding
 from faultline.drift_measures import holm, js_distance, js_p_value, ks_p_value, ks_statistic
 from services.predictor.drift_onset import DriftLimits
@@ -198,10 +198,8 @@ class _Independent:
         """In the reference, and in the sample of this series, shape (n,)."""
         most = 0.0
         for machine in self._machines:
-            own = series[machine.rows]
-            present = own[~np.isnan(own)]
-            by_itself = len(present) / correlation_rows(present)
-            most = max(most, min(by_itself, len(present) * machine.step_ms / correlation_ms))
+            present = int(np.count_nonzero(~np.isnan(series[machine.rows])))
+            most = max(most, present * min(1.0, machine.step_ms / correlation_ms))
         return self._span_ms / correlation_ms, most
 
 

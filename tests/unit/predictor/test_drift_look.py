@@ -136,6 +136,15 @@ def test_a_sensor_that_has_shifted_is_named_and_no_other() -> None:
         assert one.before != one.after
 
 
+def test_a_shift_in_the_midst_of_the_sample_is_found() -> None:
+    detector = a_detector(6)
+    reference = reference_of(detector, a_history(1, 6, 10_000))
+    values = a_history(2, 6, 10_000)
+    values[3_000:, 3] += 1.5
+    found = drifting(compared(detector, reference, sampled(detector, values)))
+    assert found == [(DriftKind.SENSOR, "s03")]
+
+
 def test_a_sensor_that_has_got_noisier_is_named() -> None:
     detector = a_detector(6)
     reference = reference_of(detector, a_history(1, 6, 10_000))
