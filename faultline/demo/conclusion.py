@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from faultline.demo.host_fault import HostFault
+from faultline.demo.lifecycle import RollbackReport
+from faultline.demo.live_part import LiveOutcome
 from faultline.demo.observation import (
     ALL_ROWS,
     Way,
@@ -18,7 +20,7 @@ from faultline.demo.observation import (
     version_reports,
     window_ms,
 )
-from faultline.demo.report import Observed, ReloadReport, ThroughputReport
+from faultline.demo.report import Observed, ThroughputReport
 from faultline.demo.scenario import Scenario
 from faultline.events import model_name
 from faultline.matching import match
@@ -35,7 +37,8 @@ def conclude(
     ways: Mapping[str, Way],
     host_fault: HostFault,
     throughput: ThroughputReport,
-    reload: ReloadReport,
+    live: LiveOutcome,
+    rollback: RollbackReport,
 ) -> Observed:
     """Read every machine's readings, verdicts and alarms, and every version, and compare them.
 
@@ -78,7 +81,10 @@ def conclude(
             *recomputed_reports([records[host_id]], host_models),
         ),
         throughput=throughput,
-        reload=reload,
+        refusal=live.refusal,
+        comparison=live.comparison,
+        reload=live.reload(),
+        rollback=rollback,
         host=host_report(
             records[host_id],
             [alarm for alarm in alarms if alarm.machine_id == host_id],

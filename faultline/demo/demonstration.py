@@ -12,14 +12,16 @@ from faultline.demo.conclusion import conclude
 from faultline.demo.feed import Feed
 from faultline.demo.host_fault import HostFault
 from faultline.demo.ledger import Ledger
-from faultline.demo.live_part import LivePart
+from faultline.demo.lifecycle import RollbackReport
+from faultline.demo.live_part import LiveOutcome, LivePart
 from faultline.demo.narrator import Narrator
 from faultline.demo.observation import Way
 from faultline.demo.parts import Parts
 from faultline.demo.playback import Playback
-from faultline.demo.report import Observed, ReloadReport, ThroughputReport, machines_counted
+from faultline.demo.report import Observed, ThroughputReport, machines_counted
 from faultline.demo.rollout import outcome_sentence
 from faultline.demo.scenario import Scenario
+from faultline.demo.undoing import change_sentence, roll_back
 from faultline.demo.waiting import Stalled, wait_until
 from faultline.errors import FaultlineError
 from faultline.ports.clock import Clock
@@ -98,8 +100,10 @@ class Demonstration:
             self._before_first_version_ms[self._host_id] = live.host_before_version_ms
         with say.step("Wait until everything is stored and judged"):
             self._settle()
+        with say.step(f"Roll {self._scenario.machine_type} back, with a reason"):
+            rollback = self._roll_back()
         with say.step("Read what came of it, and recompute the verdicts offline"):
-            return self._observe(throughput, live.reload, host_fault)
+            return self._observe(throughput, live, rollback, host_fault)
 
     def _send_history(self) -> ThroughputReport:
         feeds = self._playback.history()
@@ -166,8 +170,23 @@ class Demonstration:
             # What is missing, and of which machine, is for the report to say.
             self._narrator.say(str(error))
 
+    def _roll_back(self) -> RollbackReport:
+        report = roll_back(
+            self._scenario.machine_type,
+            trainer=self._parts.trainer,
+            predictor=self._parts.predictor,
+            clock=self._clock,
+        )
+        for change in reversed(report.history):
+            self._narrator.say(change_sentence(change))
+        return report
+
     def _observe(
-        self, throughput: ThroughputReport, reload: ReloadReport, host_fault: HostFault
+        self,
+        throughput: ThroughputReport,
+        live: LiveOutcome,
+        rollback: RollbackReport,
+        host_fault: HostFault,
     ) -> Observed:
         return conclude(
             self._scenario,
@@ -176,7 +195,8 @@ class Demonstration:
             ways={machine_id: self._way(machine_id) for machine_id in self._ledger.sent},
             host_fault=host_fault,
             throughput=throughput,
-            reload=reload,
+            live=live,
+            rollback=rollback,
         )
 
     def _way(self, machine_id: str) -> Way:

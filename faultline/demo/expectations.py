@@ -12,10 +12,15 @@ from faultline.demo.report import (
     RecomputedReport,
     machines_counted,
 )
+from faultline.demo.shadow import comparison_sentence
+from faultline.demo.undoing import ROLLBACK_REASON, change_sentence
 
 # Sums over a window may be added up in another order offline; nothing else may differ.
 SCORE_TOLERANCE = 1e-9
 _ARCHIVED, _PRODUCTION = "Archived", "Production"
+_ROLLBACK = "rollback"
+# The first version, the second one, and back.
+_CHANGES = 3
 
 
 def judge_expectations(
@@ -33,9 +38,12 @@ def judge_expectations(
     return (
         _nothing_lost(observed.machines),
         _named(observed.machines),
+        _refused(observed),
+        _compared(observed),
+        _reloaded(observed),
+        _rolled_back(observed),
         _stages(observed, model_name),
         _in_production(observed, host_model_name),
-        _reloaded(observed),
         _versions_in_order(observed.machines),
         _faults_found(observed),
         _quiet(observed),
@@ -77,7 +85,52 @@ def _named(machines: Sequence[MachineReport]) -> Expectation:
     )
 
 
+def _refused(observed: Observed) -> Expectation:
+    refusal, champion = observed.refusal, observed.reload.from_version
+    held = (refusal.gate, refusal.production, refusal.judging) == ("refused", champion, champion)
+    return Expectation(
+        name="a worse candidate is refused beside the version in Production, which stays",
+        holds=held and f"version {champion} " in refusal.reason,
+        detail=(
+            f"version {refusal.version} {refusal.gate}: {refusal.reason or 'no reason'}; version "
+            f"{refusal.production} in Production, version {refusal.judging} judges"
+        ),
+    )
+
+
+def _compared(observed: Observed) -> Expectation:
+    found, reload = observed.comparison, observed.reload
+    pair = None if found is None else (found.champion_version, found.challenger_version)
+    return Expectation(
+        name="the challenger is compared in the shadow before it is promoted",
+        holds=pair == (reload.from_version, reload.to_version),
+        detail="not compared" if found is None else comparison_sentence(found),
+    )
+
+
+def _rolled_back(observed: Observed) -> Expectation:
+    rollback, reload = observed.rollback, observed.reload
+    back = (reload.to_version, reload.from_version)
+    newest = rollback.history[0] if rollback.history else None
+    told = "nothing in the history" if newest is None else change_sentence(newest)
+    recorded = newest is not None and (
+        newest.kind,
+        newest.previous_version,
+        newest.version,
+        newest.reason,
+    ) == (_ROLLBACK, *back, ROLLBACK_REASON)
+    return Expectation(
+        name="a rollback brings the version before back, and the history says who, when and why",
+        holds=recorded
+        and (rollback.from_version, rollback.to_version) == back
+        and rollback.judging == reload.from_version
+        and len(rollback.history) == _CHANGES,
+        detail=rollback.refusal or f"{told}; {len(rollback.history)} changes in the history",
+    )
+
+
 def _stages(observed: Observed, model_name: str) -> Expectation:
+    reload = observed.reload
     stages = {
         version.version: version.stage
         for version in observed.versions
@@ -85,8 +138,10 @@ def _stages(observed: Observed, model_name: str) -> Expectation:
     }
     shown = ", ".join(f"version {version} {stages[version]}" for version in sorted(stages))
     return Expectation(
-        name=f"{model_name}: version 1 is Archived, version 2 Production",
-        holds=stages == {"1": _ARCHIVED, "2": _PRODUCTION},
+        name=f"{model_name}: after the rollback the first version is in Production, alone",
+        holds=stages.get(reload.to_version) == _ARCHIVED
+        and [each for each, stage in stages.items() if stage == _PRODUCTION]
+        == [reload.from_version],
         detail=shown or "no version is registered",
     )
 
@@ -113,12 +168,17 @@ def _reloaded(observed: Observed) -> Expectation:
     }
     before, after = judged.get(reload.from_version, 0), judged.get(reload.to_version, 0)
     return Expectation(
-        name="the predictor takes over the new version while readings stream",
-        holds=before > 0 and after > 0 and reload.readings_sent_meanwhile > 0,
+        name="the predictor takes over the new version while readings stream, without a gap",
+        holds=before > 0
+        and after > 0
+        and reload.readings_sent_meanwhile > 0
+        and reload.seconds_to_first_verdict is not None
+        and reload.readings_by_two_versions == 0,
         detail=(
+            f"first verdict {_seconds(reload.seconds_to_first_verdict)} after the promotion; "
             f"{before:,} verdicts by version {reload.from_version}, {after:,} by version "
-            f"{reload.to_version}; {reload.readings_sent_meanwhile:,} readings were sent while "
-            f"it was trained and rolled in"
+            f"{reload.to_version}, {reload.readings_by_two_versions} readings by both; "
+            f"{reload.readings_sent_meanwhile:,} readings were sent meanwhile"
         ),
     )
 
@@ -193,6 +253,10 @@ def _recomputed(recomputed: Sequence[RecomputedReport]) -> Expectation:
             f"and the stored readings, the largest difference is {largest:.0g}",
         ),
     )
+
+
+def _seconds(number: float | None) -> str:
+    return "never" if number is None else f"{number:.2f} s"
 
 
 def _wrong_or(wrong: Iterable[str], right: str) -> str:

@@ -6,7 +6,7 @@ It lets things happen; what should have come out is not known here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from faultline import labels, topics
@@ -14,13 +14,15 @@ from faultline.client import Job
 from faultline.demo.feed import Feed, Feeds
 from faultline.demo.host_fault import HostFault
 from faultline.demo.ledger import Ledger
+from faultline.demo.lifecycle import ComparisonReport, RefusalReport, ReloadReport
 from faultline.demo.narrator import Narrator
 from faultline.demo.parts import Parts
 from faultline.demo.playback import Playback
-from faultline.demo.report import ReloadReport
 from faultline.demo.rollout import Rollout
 from faultline.demo.scenario import Scenario
 from faultline.demo.second_version import SecondVersion
+from faultline.demo.training import Training
+from faultline.demo.worse_candidate import WorseCandidate
 from faultline.labels import FaultLabel
 from faultline.ports.clock import Clock
 from faultline.sources.host import HOST_TYPE
@@ -41,15 +43,21 @@ class LiveOutcome:
     ----------
     sent
         Readings per machine, this one not among them.
+    refusal
+        What became of the worse candidate.
+    comparison
+        The second version in the shadow; None when it was not compared.
     reload
-        How the second version came in.
+        Tells how the second version came in, once all that was sent is judged.
     host_before_version_ms
         Timestamp of the last reading of this machine sent before its version was live; `NEVER_MS`
         if it never was.
     """
 
     sent: Counter[str]
-    reload: ReloadReport
+    refusal: RefusalReport
+    comparison: ComparisonReport | None
+    reload: Callable[[], ReloadReport]
     host_before_version_ms: int
 
 
@@ -89,25 +97,37 @@ class LivePart:
     def play(self, first_version: str, host_fault: HostFault) -> LiveOutcome:
         """Send the live readings; return when they are through and all has happened."""
         self._send_labels([fault.label for fault in self._scenario.faults])
-        feeds = self._playback.live(lambda: second.settled)
-        second = self._second_version(first_version, feeds)
+        feeds = self._playback.live(lambda: second.trained, lambda: second.settled)
+        worse = WorseCandidate(
+            self._scenario,
+            trainer=self._parts.trainer,
+            predictor=self._parts.predictor,
+            clock=self._clock,
+        )
+        second = self._second_version(first_version, worse, feeds)
         feeds.start()
         try:
             # Nothing else is to be done here for a moment.
             self._parts.open_registry()
             with host_fault:
-                host_before_ms = self._watch(feeds, second, host_fault)
+                host_before_ms = self._watch(feeds, worse, second, host_fault)
         finally:
             self._playback.stop()
             feeds.stop()
         self._send_labels([host_fault.label])
-        return LiveOutcome(feeds.sent, second.report, host_before_ms)
+        assert worse.report is not None, "the second version waits for it"
+        return LiveOutcome(
+            feeds.sent, worse.report, second.comparison, second.report, host_before_ms
+        )
 
-    def _watch(self, feeds: Feeds, second: SecondVersion, host_fault: HostFault) -> int:
+    def _watch(
+        self, feeds: Feeds, worse: WorseCandidate, second: SecondVersion, host_fault: HostFault
+    ) -> int:
         first_of_host = self._first_of_host()
         host_before_ms = NEVER_MS
         while feeds.running or not second.settled or not host_fault.over:
             self._host.check()
+            self._tell(worse.advance())
             self._tell(first_of_host.advance())
             if first_of_host.live_version and host_before_ms == NEVER_MS:
                 host_before_ms = max(self._host.last_ms.values())
@@ -130,28 +150,27 @@ class LivePart:
                 requested_by="demo",
             )
 
-        return Rollout(
-            HOST_TYPE,
-            due=seen_enough,
-            ask=ask,
-            trainer=self._parts.trainer,
-            predictor=self._parts.predictor,
-            clock=self._clock,
+        training = Training(
+            HOST_TYPE, due=seen_enough, ask=ask, trainer=self._parts.trainer, clock=self._clock
         )
+        return Rollout(HOST_TYPE, training, self._parts.predictor, self._clock)
 
-    def _second_version(self, first_version: str, feeds: Feeds) -> SecondVersion:
+    def _second_version(
+        self, first_version: str, worse: WorseCandidate, feeds: Feeds
+    ) -> SecondVersion:
         asked: Counter[str] = Counter()
 
         def stored() -> bool:
             if not asked:
                 asked.update(self._ledger.sent + feeds.sent)
-            return self._ledger.stored(asked)
+            return worse.settled and self._ledger.stored(asked)
 
         return SecondVersion(
             self._scenario,
             first_version,
             trainer=self._parts.trainer,
             predictor=self._parts.predictor,
+            heard=self._parts.heard,
             stored=stored,
             clock=self._clock,
             patience_s=self._patience_s,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from faultline.client import PredictorClient, TrainerClient
+from faultline.client import TrainerClient
+from faultline.demo.heard import HeardVerdicts
+from faultline.demo.shadow import ShadowClient
 from faultline.ports.broker import Producer
 from faultline.ports.registry import ModelRegistry
 from faultline.ports.stores import FleetStore
@@ -18,6 +20,8 @@ class Parts:
 
     Attributes
     ----------
+    heard
+        Listens to all verdicts.
     open_registry
         Gives the same one whenever it is called. The first call may take seconds: MLflow's client
         is imported then.
@@ -29,4 +33,5 @@ class Parts:
     store: FleetStore
     open_registry: Callable[[], ModelRegistry]
     trainer: TrainerClient
-    predictor: PredictorClient
+    predictor: ShadowClient
+    heard: HeardVerdicts

@@ -18,6 +18,8 @@ from faultline.sources.sink import Sink
 
 # While the second version is late, live readings come so much slower.
 _SLOWED = 1 / 30
+# While it is in the shadow too: there is time to see it there, and still a stream to promote it in.
+_IN_THE_SHADOW = 1 / 4
 
 
 class Playback:
@@ -44,17 +46,20 @@ class Playback:
             lambda readings: paced(readings, FULL_SPEED, self._clock),
         )
 
-    def live(self, settled: Callable[[], bool]) -> Feeds:
+    def live(self, trained: Callable[[], bool], settled: Callable[[], bool]) -> Feeds:
         """The live part.
 
         Parameters
         ----------
+        trained
+            Whether the training of the second version has ended. From then on readings never wait:
+            it is compared on them.
         settled
             Whether the second version is in, or will not come. As long as it is late, readings
             slow down and then wait, so that the last of them are judged by it.
         """
         return self._feeds(
-            "live", self._scenario.live, lambda readings: self._at_tempo(readings, settled)
+            "live", self._scenario.live, lambda readings: self._at_tempo(readings, trained, settled)
         )
 
     def stop(self) -> None:
@@ -78,13 +83,18 @@ class Playback:
         )
 
     def _at_tempo(
-        self, readings: Iterable[Reading], settled: Callable[[], bool]
+        self,
+        readings: Iterable[Reading],
+        trained: Callable[[], bool],
+        settled: Callable[[], bool],
     ) -> Iterator[Sequence[Reading]]:
         come_to_ms = 0
 
         def rate() -> float:
             if settled() or come_to_ms < self._scenario.slow_from_ms:
                 return 1.0
+            if trained():
+                return _IN_THE_SHADOW if come_to_ms < self._scenario.wait_at_ms else _SLOWED
             return _SLOWED if come_to_ms < self._scenario.wait_at_ms else 0.0
 
         tempo = Tempo(self._clock, rate, self._stop)

@@ -95,6 +95,7 @@ def recorded_scenario(
         by_http=every_other(machine_ids),
         history=lambda: _readings([history]),
         live=lambda: _readings(live),
+        last_quarter_ms=history_span.last_ms - (history_span.last_ms - history_span.first_ms) // 4,
         live_start_ms=live_start_ms,
         live_end_ms=live_end_ms,
         speed=max(span_ms / 1_000 / _LIVE_S, _SLOWEST_SPEED),

@@ -10,7 +10,9 @@ from typing import Literal
 
 import msgspec
 
-SCHEMA_VERSION = 1
+from faultline.demo.lifecycle import ComparisonReport, RefusalReport, ReloadReport, RollbackReport
+
+SCHEMA_VERSION = 2
 NO_VERSION = "none"
 
 
@@ -166,24 +168,6 @@ class ThroughputReport(msgspec.Struct, frozen=True, kw_only=True):
     judged_per_s: float
 
 
-class ReloadReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The moment the second version came in.
-
-    Attributes
-    ----------
-    readings_sent_meanwhile
-        Live readings sent while the version was trained and promoted.
-    seconds_to_reload
-        From the end of the training job to the predictor's own word that it judges by it.
-    """
-
-    model_name: str
-    from_version: str
-    to_version: str
-    readings_sent_meanwhile: int
-    seconds_to_reload: float
-
-
 class HostReport(msgspec.Struct, frozen=True, kw_only=True):
     """The real fault on this machine. Reported, not demanded: a shared machine is noisy.
 
@@ -224,7 +208,10 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[VersionReport, ...]
     recomputed: tuple[RecomputedReport, ...]
     throughput: ThroughputReport
+    refusal: RefusalReport
+    comparison: ComparisonReport | None
     reload: ReloadReport
+    rollback: RollbackReport
     host: HostReport
 
 

@@ -74,6 +74,8 @@ class Scenario:
         All that is known to be wrong; none of it is in the history.
     expected
         Those of the faults that must be found.
+    last_quarter_ms
+        When the last quarter of the history begins.
     live_start_ms, live_end_ms
         Of the live readings, end excluded.
     speed
@@ -92,6 +94,7 @@ class Scenario:
     by_http: frozenset[str]
     history: Callable[[], Iterator[Reading]]
     live: Callable[[], Iterator[Reading]]
+    last_quarter_ms: int
     live_start_ms: int
     live_end_ms: int
     speed: float
@@ -165,6 +168,7 @@ def plant_scenario(now_ms: int, *, machines: int = 8, seed: int = 7) -> Scenario
         by_http=every_other(plant.machine_ids),
         history=lambda: readings(-_HISTORY_MIN, 0),
         live=lambda: readings(0, _LIVE_MIN),
+        last_quarter_ms=at(-_HISTORY_MIN // 4),
         live_start_ms=live_start_ms,
         live_end_ms=at(_LIVE_MIN),
         speed=_PLANT_SPEED,

@@ -1,15 +1,28 @@
-"""The second version, trained and rolled in while live readings stream on."""
+"""The second version: trained, shown in the shadow and promoted while live readings stream on.
+
+Never waits, so that whoever drives it can look after other things as well.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from faultline.client import Job, PredictorClient, TrainerClient
-from faultline.demo.report import ReloadReport
-from faultline.demo.rollout import Rollout
+from faultline.client import Job, TrainerClient
+from faultline.demo.heard import HeardVerdicts
+from faultline.demo.lifecycle import ComparisonReport, ReloadReport
+from faultline.demo.report import NO_VERSION
 from faultline.demo.scenario import Scenario
+from faultline.demo.shadow import ShadowClient, comparison_sentence
+from faultline.demo.training import Training
+from faultline.errors import Conflict, NotFound
 from faultline.events import model_name
 from faultline.ports.clock import Clock
+
+PROMOTION_REASON = "the demonstration: it did well in the shadow"
+_ENOUGH_READINGS = 500
+_SHADOW_S = 30.0
+_RELOAD_S = 60.0
+_ASK_EVERY_S = 0.25
 
 
 class SecondVersion:
@@ -29,46 +42,55 @@ class SecondVersion:
         first_version: str,
         *,
         trainer: TrainerClient,
-        predictor: PredictorClient,
+        predictor: ShadowClient,
+        heard: HeardVerdicts,
         stored: Callable[[], bool],
         clock: Clock,
         patience_s: float = 60.0,
     ) -> None:
         self._scenario = scenario
+        self._name = model_name(scenario.machine_type)
         self._first_version = first_version
         self._trainer = trainer
+        self._predictor = predictor
+        self._heard = heard
         self._stored = stored
         self._clock = clock
         self._patience_s = patience_s
-        self._rollout = Rollout(
-            scenario.machine_type,
-            due=self._due,
-            ask=self._ask,
-            trainer=trainer,
-            predictor=predictor,
-            clock=clock,
+        self._training = Training(
+            scenario.machine_type, due=self._due, ask=self._ask, trainer=trainer, clock=clock
         )
-        self._come_to_ms = 0
+        self._come_to_ms = self._sent = 0
         self._due_since_s: float | None = None
         self._sent_when_asked: int | None = None
         self._sent_meanwhile = 0
-
-    @property
-    def settled(self) -> bool:
+        self._shadow_since_s = self._next_s = 0.0
+        self._promoted_s: float | None = None
+        self._seconds_to_first_verdict: float | None = None
+        self.comparison: ComparisonReport | None = None
+        self.settled = False
         """Whether nothing more is to be expected: it judges, or it will not come."""
-        return self._rollout.settled
 
     @property
+    def trained(self) -> bool:
+        """Whether its training has ended."""
+        return self._training.ended is not None
+
+    @property
+    def version(self) -> str:
+        """Its number; `NO_VERSION` as long as it has none."""
+        job = self._training.job
+        return (job.model_version if job is not None else None) or NO_VERSION
+
     def report(self) -> ReloadReport:
         """How it went; of a version that never came in, nothing was sent meanwhile."""
-        rollout = self._rollout
-        asked_for = rollout.job.model_version if rollout.job is not None else None
         return ReloadReport(
-            model_name=model_name(self._scenario.machine_type),
+            model_name=self._name,
             from_version=self._first_version,
-            to_version=asked_for or "none",
-            readings_sent_meanwhile=self._sent_meanwhile if rollout.live_version else 0,
-            seconds_to_reload=round(rollout.seconds_to_reload, 2),
+            to_version=self.version,
+            readings_sent_meanwhile=self._sent_meanwhile,
+            seconds_to_first_verdict=self._seconds_to_first_verdict,
+            readings_by_two_versions=self._heard.by_two_versions(),
         )
 
     def advance(self, come_to_ms: int, sent: int) -> str | None:
@@ -81,16 +103,68 @@ class SecondVersion:
         sent
             How many of them.
         """
-        self._come_to_ms = come_to_ms
-        was_settled = self.settled
-        news = self._rollout.advance()
-        if self._rollout.job is not None and self._sent_when_asked is None:
-            self._sent_when_asked = sent
-        if self.settled and not was_settled and self._sent_when_asked is not None:
-            self._sent_meanwhile = sent - self._sent_when_asked
-            if self._rollout.live_version:
-                return f"{news}; {self._sent_meanwhile:,} readings were sent meanwhile"
-        return news
+        self._come_to_ms, self._sent = come_to_ms, sent
+        if self.settled:
+            return None
+        if not self.trained:
+            return self._train()
+        now_s = self._clock.monotonic_s()
+        if self._promoted_s is not None:
+            return self._listen(now_s, self._promoted_s)
+        if now_s < self._next_s:
+            return None
+        self._next_s = now_s + _ASK_EVERY_S
+        return self._compare(now_s)
+
+    def _train(self) -> str | None:
+        news = self._training.advance()
+        if self._training.job is not None and self._sent_when_asked is None:
+            self._sent_when_asked = self._sent
+        job = self._training.ended
+        if job is None:
+            return news
+        self._shadow_since_s = self._clock.monotonic_s()
+        self.settled = job.model_version is None
+        return self._told(job.decision or job.error or str(job.state))
+
+    def _compare(self, now_s: float) -> str | None:
+        late = now_s - self._shadow_since_s > _SHADOW_S
+        try:
+            found = self._predictor.comparison(self._scenario.machine_type, self.version)
+        except NotFound:
+            found = None
+        if not late and (found is None or found.readings < _ENOUGH_READINGS):
+            return None
+        self.comparison = found
+        told = "not compared in the shadow" if found is None else comparison_sentence(found)
+        try:
+            self._trainer.promote(
+                self._name, self.version, reason=PROMOTION_REASON, requested_by="demo"
+            )
+        except Conflict as refusal:
+            self.settled = True
+            return self._told(f"{told}; not promoted: {refusal}")
+        self._promoted_s = self._clock.monotonic_s()
+        return self._told(f"{told}; promoted")
+
+    def _listen(self, now_s: float, promoted_s: float) -> str | None:
+        first_s = self._heard.first_s(self._name, self.version)
+        if first_s is None:
+            if now_s - promoted_s <= _RELOAD_S:
+                return None
+            self.settled = True
+            return self._told(f"no verdict by version {self.version} within {_RELOAD_S:g} s")
+        # The predictor may be quicker than the trainer's answer.
+        self._seconds_to_first_verdict = round(max(0.0, first_s - promoted_s), 3)
+        self._sent_meanwhile = self._sent - (self._sent_when_asked or 0)
+        self.settled = True
+        return self._told(
+            f"first verdict by version {self.version} {self._seconds_to_first_verdict:.2f} s after "
+            f"the promotion; {self._sent_meanwhile:,} readings were sent since it was asked for"
+        )
+
+    def _told(self, news: str) -> str:
+        return f"{self._scenario.machine_type}: {news}"
 
     def _due(self) -> bool:
         if self._come_to_ms < self._scenario.train_at_ms:
@@ -105,5 +179,6 @@ class SecondVersion:
             self._scenario.machine_type,
             end_ms=self._scenario.train_at_ms,
             excluded=self._scenario.excluded,
+            promotion="hold",
             requested_by="demo",
         )

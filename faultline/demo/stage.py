@@ -15,12 +15,16 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from faultline import alarms, topics, verdicts
+from faultline.adapters.clock import SystemClock
 from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.postgres import PostgresDatabase
-from faultline.client import PredictorClient, TrainerClient
-from faultline.demo.alarm_watch import AlarmWatch
+from faultline.client import TrainerClient
+from faultline.demo.heard import HeardVerdicts
 from faultline.demo.narrator import Narrator
 from faultline.demo.parts import Parts
+from faultline.demo.shadow import ShadowClient
+from faultline.demo.topic_watch import TopicWatch
 from faultline.errors import Conflict
 from faultline.local.home import Endpoints
 from faultline.local.ports import Ports
@@ -151,7 +155,12 @@ def connected(endpoints: Endpoints, narrator: Narrator) -> Iterator[Parts]:
         producer = broker.producer()
         database = PostgresDatabase(endpoints.database_url)
         closing.callback(database.dispose)
-        closing.enter_context(AlarmWatch(broker, narrator.alarm))
+        heard = HeardVerdicts(SystemClock())
+        for topic, hear in (
+            (topics.ALARMS, lambda value: narrator.alarm(alarms.decode(value))),
+            (topics.VERDICTS, lambda value: heard.hear(verdicts.decode(value))),
+        ):
+            closing.enter_context(TopicWatch(broker, topic, hear))
         yield Parts(
             http=closing.enter_context(HttpSink(endpoints.gateway)),
             topic=TopicSink(producer),
@@ -159,7 +168,8 @@ def connected(endpoints: Endpoints, narrator: Narrator) -> Iterator[Parts]:
             store=database.fleet_store(),
             open_registry=open_registry,
             trainer=closing.enter_context(TrainerClient(endpoints.trainer)),
-            predictor=closing.enter_context(PredictorClient(endpoints.predictor)),
+            predictor=closing.enter_context(ShadowClient(endpoints.predictor)),
+            heard=heard,
         )
 
 

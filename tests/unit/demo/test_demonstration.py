@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -21,19 +22,21 @@ from faultline.adapters.memory import MemoryBroker, MemoryDatabase
 from faultline.adapters.memory.registry import MemoryRegistry
 from faultline.alarms import AlarmPolicy
 from faultline.bundle import golden_batch, write_bundle
-from faultline.client import PredictorClient, TrainerClient
+from faultline.client import TrainerClient
 from faultline.demo.demonstration import Demonstration, NoFirstVersion
 from faultline.demo.expectations import judge_expectations
 from faultline.demo.feed import Feed
+from faultline.demo.heard import HeardVerdicts
 from faultline.demo.host_fault import HostFault
 from faultline.demo.narrator import Narrator
 from faultline.demo.parts import Parts
 from faultline.demo.report import Observed
 from faultline.demo.scenario import Scenario, plant_scenario
+from faultline.demo.shadow import ShadowClient
 from faultline.demo.stress import Stress
 from faultline.detector.fit import FitConfig, fit
 from faultline.detector.history import MachineHistory
-from faultline.events import model_name
+from faultline.events import machine_type_of, model_name
 from faultline.judge import Model, judge
 from faultline.machine_state import MachineState
 from faultline.ports.broker import Partition
@@ -51,16 +54,25 @@ class MemoryStack:
     Of the machines in `lost` it stores nothing once there is a version.
     """
 
-    def __init__(self, lost: frozenset[str] = frozenset(), promoting: bool = True) -> None:
+    def __init__(
+        self,
+        lost: frozenset[str] = frozenset(),
+        promoting: bool = True,
+        worse_passes: bool = False,
+    ) -> None:
         self.database = MemoryDatabase(CLOCK)
         self.registry = MemoryRegistry(CLOCK)
         self._lost = lost
         self._promoting = promoting
+        self._worse_passes = worse_passes
+        self.heard = HeardVerdicts(CLOCK)
+        self._promotions: list[dict[str, str | None]] = []
+        self._models: dict[tuple[str, str], Model] = {}
         self._lock = threading.Lock()
         self._offset = 0
         self._live: dict[str, Model] = {}
         self._states: dict[str, MachineState] = {}
-        self._jobs: dict[str, dict[str, str]] = {}
+        self._jobs: dict[str, dict[str, Any]] = {}
 
     def send(self, readings: Sequence[Reading]) -> None:
         with self._lock:
@@ -72,6 +84,7 @@ class MemoryStack:
                     AlarmPolicy(),
                 )
                 self._states[machine_id] = judgement.state
+                self.heard.hear(judgement.batch)
                 lost = machine_id in self._lost and judgement.batch.model_name is not None
                 kept = [] if lost else own
                 self._record(
@@ -90,7 +103,21 @@ class MemoryStack:
         self.database.record_store().record("test", batch, lambda conflicts: None)
 
     def trainer(self, request: httpx.Request) -> httpx.Response:
-        """Take a job, and do it when it is asked for."""
+        """Take a job, and do it when it is asked for; promote and roll back."""
+        parts = request.url.path.split("/")[5:]
+        if parts[-1] in {"promote", "rollback"}:
+            asked = json.loads(request.content)
+            kind = "promotion" if parts[-1] == "promote" else "rollback"
+            to = parts[2] if kind == "promotion" else self._promotions[-1]["previous_version"]
+            assert to is not None
+            self._promote(parts[0], to, kind, asked["requested_by"], asked["reason"])
+            return httpx.Response(200, json={})
+        if parts[-1] == "versions":
+            return httpx.Response(200, json={"versions": self._versions(parts[0])})
+        if parts[-1] == "history":
+            newest_first = self._promotions[::-1]
+            mine = [one for one in newest_first if one["name"] == parts[0]]
+            return httpx.Response(200, json={"promotions": mine})
         if request.method == "POST":
             job_id = f"j-{len(self._jobs)}"
             self._jobs[job_id] = json.loads(request.content)
@@ -98,7 +125,7 @@ class MemoryStack:
         job_id = request.url.path.rsplit("/", 1)[1]
         return httpx.Response(200, json={"job_id": job_id, **self._train(self._jobs[job_id])})
 
-    def _train(self, asked: dict[str, str]) -> dict[str, object]:
+    def _train(self, asked: dict[str, Any]) -> dict[str, object]:
         machine_type, name = asked["machine_type"], model_name(asked["machine_type"])
         end_ms = parse_timestamp(asked["end"]) if "end" in asked else None
         rows = list(self.database.fleet_store().history(HistoryQuery(machine_type, end_ms=end_ms)))
@@ -122,25 +149,73 @@ class MemoryStack:
             )
             run = TrainingRun("test", "test", {}, [], {}, Path(folder))
             run_id = self.registry.log_run(run)
-        tags = {"silhouette": str(fitted.silhouette), "k": str(fitted.k), "gate": "passed"}
+        gate = "passed" if self._worse_passes or "sensors" not in asked else "refused"
+        tags = {
+            "silhouette": str(fitted.silhouette),
+            "k": str(fitted.k),
+            "gate": gate,
+            "gate_reason": "too loud beside version 1 of the model",
+        }
         version = self.registry.register(name, run_id, tags, "").version
-        if self._promoting:
-            self.registry.promote(name, version)
-            with self._lock:
-                self._live[machine_type] = Model(name, version, detector)
+        self._models[name, version] = Model(name, version, detector)
+        promoted = self._promoting and gate == "passed" and asked["promotion"] == "auto"
+        if promoted:
+            self._promote(name, version, "promotion", "gate", "passed")
         return {
             "state": "succeeded",
             "model_name": name,
             "model_version": version,
-            "promoted": self._promoting,
+            "promoted": promoted,
             "decision": "the gate is a fake",
         }
 
+    def _promote(self, name: str, version: str, kind: str, actor: str, reason: str) -> None:
+        before = next((one for one in self._versions(name) if one["aliases"]), None)
+        self.registry.promote(name, version)
+        self._promotions.append(
+            {
+                "name": name,
+                "version": version,
+                "previous_version": None if before is None else str(before["version"]),
+                "at": "2026-11-21T08:00:00.000Z",
+                "kind": kind,
+                "actor": actor,
+                "reason": reason,
+            }
+        )
+        with self._lock:
+            self._live[machine_type_of(name)] = self._models[name, version]
+
+    def _versions(self, name: str) -> list[dict[str, object]]:
+        return [
+            {
+                "version": one.version,
+                "aliases": ["production"] if "production" in one.aliases else [],
+                "gate": one.tags["gate"],
+                "gate_reason": one.tags["gate_reason"],
+            }
+            for one in self.registry.versions(name)
+        ]
+
     def predictor(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/comparison"):
+            return httpx.Response(200, json={"comparisons": [{"current": self._compared()}]})
         models = [
             {"machine_type": each, "version": model.version} for each, model in self._live.items()
         ]
         return httpx.Response(200, json={"models": models})
+
+    def _compared(self) -> dict[str, object]:
+        side = {"failure_rate": 0.0, "alarms_per_1000_readings": 0.0}
+        [newest, *_] = self.registry.versions(model_name("pump"))
+        return {
+            "champion_version": self._live["pump"].version,
+            "challenger_version": newest.version,
+            "readings": 1_000,
+            "agreement": 1.0,
+            "champion": side,
+            "challenger": side,
+        }
 
 
 def short(scenario: Scenario) -> Scenario:
@@ -158,6 +233,7 @@ def short(scenario: Scenario) -> Scenario:
         history=lambda: iter(history()),
         speed=1_000.0,
         train_at_ms=scenario.live_start_ms + 5 * 60_000,
+        slow_from_ms=scenario.live_start_ms + 6 * 60_000,
         excluded=(),
     )
 
@@ -182,7 +258,8 @@ def perform(stack: MemoryStack) -> Observed:
         store=stack.database.fleet_store(),
         open_registry=lambda: stack.registry,
         trainer=TrainerClient("http://t", httpx.MockTransport(stack.trainer)),
-        predictor=PredictorClient("http://p", httpx.MockTransport(stack.predictor)),
+        heard=stack.heard,
+        predictor=ShadowClient("http://p", httpx.MockTransport(stack.predictor)),
     )
     host = Feed("host", host_batches(), stack)
     narrator = Narrator(Console(file=io.StringIO()))
@@ -223,16 +300,17 @@ def test_every_pump_and_this_machine_are_counted(observed: Observed) -> None:
 
 def test_each_pump_is_judged_by_both_versions_in_turn(observed: Observed) -> None:
     orders = {one.versions_in_order for one in observed.machines if one.machine_type == "pump"}
-    assert orders == {("none", "1", "2")}
+    assert orders == {("none", "1", "3")}
 
 
 def test_the_versions_are_told_with_what_they_judged(observed: Observed) -> None:
     pumps = [one for one in observed.versions if one.name == model_name("pump")]
     assert [(one.version, one.stage) for one in pumps] == [
-        ("1", Stage.ARCHIVED),
-        ("2", Stage.PRODUCTION),
+        ("1", Stage.PRODUCTION),
+        ("2", Stage.STAGING),
+        ("3", Stage.ARCHIVED),
     ]
-    assert all(one.verdicts > 0 for one in pumps)
+    assert [one.verdicts > 0 for one in pumps] == [True, False, True]
 
 
 def test_readings_that_get_lost_are_found_out() -> None:
@@ -240,6 +318,19 @@ def test_readings_that_get_lost_are_found_out() -> None:
     assert "every reading sent is stored once and given one verdict" in failing(observed)
     [wrong] = [one for one in observed.machines if one.stored != one.sent]
     assert wrong.machine_id == "pump-02"
+
+
+def test_the_history_has_both_promotions_and_the_rollback(observed: Observed) -> None:
+    assert [(one.kind, one.version, one.actor) for one in observed.rollback.history] == [
+        ("rollback", "1", "demo"),
+        ("promotion", "3", "demo"),
+        ("promotion", "1", "gate"),
+    ]
+
+
+def test_a_worse_candidate_that_comes_in_is_found_out() -> None:
+    observed = perform(MemoryStack(worse_passes=True))
+    assert any(name.startswith("a worse candidate is refused") for name in failing(observed))
 
 
 def test_without_a_first_version_it_ends_and_says_why() -> None:

@@ -10,6 +10,13 @@ import pytest
 
 from faultline.demo import report
 from faultline.demo.expectations import judge_expectations
+from faultline.demo.lifecycle import (
+    ChangeReport,
+    ComparisonReport,
+    RefusalReport,
+    ReloadReport,
+    RollbackReport,
+)
 from faultline.demo.report import (
     AlarmReport,
     FaultReport,
@@ -17,13 +24,37 @@ from faultline.demo.report import (
     MachineReport,
     Observed,
     RecomputedReport,
-    ReloadReport,
     Report,
     ThroughputReport,
     VersionReport,
 )
+from faultline.demo.undoing import ROLLBACK_REASON
 
 MODEL, HOST_MODEL = "faultline-pump", "faultline-host"
+
+
+def change(version: str, previous: str, kind: str, reason: str) -> ChangeReport:
+    return ChangeReport(
+        version=version,
+        previous_version=previous,
+        at="2026-11-21T08:00:00.000Z",
+        kind=kind,
+        actor="demo",
+        reason=reason,
+    )
+
+
+ROLLED_BACK = RollbackReport(
+    from_version="3",
+    to_version="1",
+    judging="1",
+    refusal="",
+    history=(
+        change("1", "3", "rollback", ROLLBACK_REASON),
+        change("3", "1", "promotion", "better"),
+        change("1", "none", "promotion", "the first"),
+    ),
+)
 
 MACHINE = MachineReport(
     machine_id="pump-01",
@@ -33,14 +64,14 @@ MACHINE = MachineReport(
     stored=30,
     judged=30,
     by_status={"no_model": 10, "normal": 20},
-    by_version={"none": 10, "1": 10, "2": 10},
-    versions_in_order=("none", "1", "2"),
+    by_version={"none": 10, "1": 10, "3": 10},
+    versions_in_order=("none", "1", "3"),
     nameless_after_first_version=0,
 )
 VERSION = VersionReport(
     name=MODEL,
     version="1",
-    stage="Archived",
+    stage="Production",
     aliases=(),
     silhouette=0.6,
     clusters=3,
@@ -77,7 +108,7 @@ RECOMPUTED = RecomputedReport(
     machine_id="pump-01",
     verdicts=30,
     scores=20,
-    versions=("1", "2"),
+    versions=("1", "3"),
     differing=0,
     largest_relative_difference=0.0,
 )
@@ -89,7 +120,8 @@ GOOD = Observed(
     quiet_machines=("pump-02",),
     versions=(
         VERSION,
-        msgspec.structs.replace(VERSION, version="2", stage="Production"),
+        msgspec.structs.replace(VERSION, version="2", stage="Staging", verdicts=0),
+        msgspec.structs.replace(VERSION, version="3", stage="Archived"),
         msgspec.structs.replace(VERSION, name=HOST_MODEL, stage="Production"),
     ),
     recomputed=(RECOMPUTED,),
@@ -97,10 +129,29 @@ GOOD = Observed(
     reload=ReloadReport(
         model_name=MODEL,
         from_version="1",
-        to_version="2",
+        to_version="3",
         readings_sent_meanwhile=5,
-        seconds_to_reload=0.5,
+        seconds_to_first_verdict=0.5,
+        readings_by_two_versions=0,
     ),
+    refusal=RefusalReport(
+        version="2",
+        gate="refused",
+        reason="8.00% of the rows in alarm, by version 1 0.10%",
+        production="1",
+        judging="1",
+    ),
+    comparison=ComparisonReport(
+        champion_version="1",
+        challenger_version="3",
+        readings=500,
+        agreement=0.99,
+        champion_failure_rate=0.01,
+        challenger_failure_rate=0.01,
+        champion_alarms_per_1000=1.0,
+        challenger_alarms_per_1000=0.0,
+    ),
+    rollback=ROLLED_BACK,
     host=HostReport(
         machine_id="here",
         start="2026-11-21T08:00:00.000Z",
@@ -125,6 +176,10 @@ def changed(**changes: Any) -> Observed:
     return msgspec.structs.replace(GOOD, **changes)
 
 
+def part(name: str, **changes: Any) -> Observed:
+    return changed(**{name: msgspec.structs.replace(getattr(GOOD, name), **changes)})
+
+
 def machine(**changes: Any) -> tuple[MachineReport]:
     return (msgspec.structs.replace(MACHINE, **changes),)
 
@@ -147,12 +202,37 @@ def test_a_missed_host_fault_is_no_failure() -> None:
         (changed(machines=machine(nameless_after_first_version=1)), "after version 1"),
         (
             changed(
-                versions=(msgspec.structs.replace(VERSION, stage="Staging"), *GOOD.versions[1:])
+                versions=(msgspec.structs.replace(VERSION, stage="Archived"), *GOOD.versions[1:])
             ),
-            "faultline-pump: version 1 is Archived",
+            "faultline-pump: after the rollback",
         ),
-        (changed(versions=GOOD.versions[:2]), "faultline-host: one version"),
-        (changed(machines=machine(versions_in_order=("1", "2", "1"))), "no machine's verdicts"),
+        (
+            changed(
+                versions=(
+                    VERSION,
+                    msgspec.structs.replace(VERSION, version="2"),
+                    *GOOD.versions[2:],
+                )
+            ),
+            "faultline-pump: after the rollback",
+        ),
+        (changed(versions=GOOD.versions[:3]), "faultline-host: one version"),
+        (changed(machines=machine(versions_in_order=("1", "3", "1"))), "no machine's verdicts"),
+        (part("refusal", gate="passed"), "a worse candidate"),
+        (part("refusal", reason="8.00% of the rows in alarm"), "a worse candidate"),
+        (part("refusal", production="2"), "a worse candidate"),
+        (part("refusal", judging="2"), "a worse candidate"),
+        (changed(comparison=None), "the challenger is compared"),
+        (part("comparison", challenger_version="2"), "the challenger is compared"),
+        (part("reload", seconds_to_first_verdict=None), "the predictor takes over"),
+        (part("reload", readings_by_two_versions=1), "the predictor takes over"),
+        (part("rollback", to_version="3"), "a rollback"),
+        (part("rollback", judging="3"), "a rollback"),
+        (part("rollback", history=ROLLED_BACK.history[1:]), "a rollback"),
+        (
+            part("rollback", history=(change("1", "3", "rollback", ""), *ROLLED_BACK.history[1:])),
+            "a rollback",
+        ),
         (changed(machines=machine(versions_in_order=("1", "none"))), "no machine's verdicts"),
         (changed(faults=(msgspec.structs.replace(FAULT, detected=False),)), "every fault"),
         (changed(quiet_machines=("pump-01",)), "machines without a fault"),
@@ -168,7 +248,7 @@ def test_a_missed_host_fault_is_no_failure() -> None:
         ),
         (changed(recomputed=()), "every verdict is wholly"),
         (
-            changed(reload=msgspec.structs.replace(GOOD.reload, readings_sent_meanwhile=0)),
+            part("reload", readings_sent_meanwhile=0),
             "the predictor takes over",
         ),
     ],

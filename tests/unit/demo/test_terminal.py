@@ -9,6 +9,7 @@ from msgspec import structs
 from rich.console import Console
 
 from faultline.demo.expectations import judge_expectations
+from faultline.demo.lifecycle import RefusalReport, ReloadReport, RollbackReport
 from faultline.demo.report import (
     AlarmReport,
     FaultReport,
@@ -16,7 +17,6 @@ from faultline.demo.report import (
     MachineReport,
     Observed,
     RecomputedReport,
-    ReloadReport,
     Report,
     ThroughputReport,
 )
@@ -86,8 +86,14 @@ OBSERVED = Observed(
         from_version="1",
         to_version="2",
         readings_sent_meanwhile=5,
-        seconds_to_reload=0.5,
+        seconds_to_first_verdict=0.5,
+        readings_by_two_versions=0,
     ),
+    refusal=RefusalReport(
+        version="2", gate="refused", reason="too loud", production="1", judging="1"
+    ),
+    comparison=None,
+    rollback=RollbackReport(from_version="3", to_version="1", judging="1", refusal="", history=()),
     host=HostReport(
         machine_id="here",
         start="2026-11-21T08:00:00.000Z",

@@ -1,4 +1,4 @@
-"""Alarms as they appear on the topic, handed to whoever wants to tell of them."""
+"""What appears on a topic, handed to whoever wants to know."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from faultline import topics
-from faultline.alarms import AlarmEvent, decode
 from faultline.errors import Unavailable
 from faultline.ports.broker import Broker
+from faultline.topics import Topic
 
-_POLL_S = 0.5
+_POLL_S = 0.2
 
 
-class AlarmWatch:
-    """Follows `sensor.alarms` from now on, in a thread of its own; a context manager."""
+class TopicWatch:
+    """Follows a topic from now on, in a thread of its own; a context manager."""
 
-    def __init__(self, broker: Broker, on_event: Callable[[AlarmEvent], None]) -> None:
-        self._tail = broker.tail(topics.ALARMS)
-        self._on_event = on_event
+    def __init__(self, broker: Broker, topic: Topic, hear: Callable[[bytes], None]) -> None:
+        self._tail = broker.tail(topic)
+        self._hear = hear
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="alarm watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"watch {topic.name}", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -43,10 +42,10 @@ class AlarmWatch:
                 try:
                     messages = self._tail.poll(_POLL_S)
                 except Unavailable:
-                    # Only the telling suffers: the alarms themselves are read from the store.
+                    # Only the telling suffers: what counts is read from the store.
                     self._stop.wait(_POLL_S)
                     continue
                 for message in messages:
-                    self._on_event(decode(message.value))
+                    self._hear(message.value)
         finally:
             self._tail.close()
