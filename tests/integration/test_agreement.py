@@ -199,6 +199,7 @@ def world(platform: Endpoints, tmp_path: Path) -> Iterator[World]:
             registry=registry,
             store=database.fleet_store(),
             comparisons=database.comparison_store(),
+            drift=database.drift_log(),
             database=lambda: None,
             clock=SystemClock(),
         ),
