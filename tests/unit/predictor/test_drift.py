@@ -218,13 +218,28 @@ def test_a_version_without_a_reference_is_not_watched(setup: Setup) -> None:
 def test_a_machine_without_a_baseline_among_those_with_one_does_not_count(
     make_detector: Callable[..., Detector], clock: Any
 ) -> None:
-    detector = replace(make_detector(), machines=("a",), baselines=np.array([[2.0, 0.0]]))
+    detector = replace(make_detector(), machines=("a",), baselines=np.array([[1.0, 0.0]]))
     setup = Setup(detector, clock)
-    setup.see(900, shift=2.0)
+    setup.see(900)
     setup.see(900, shift=9.0, machine="stranger")
     setup.look()
     look = setup.watch.looks()["pump"]
     assert (look.readings, look.machines) == (900, 1)
+
+
+def test_a_machine_is_compared_after_its_own_baseline(
+    make_detector: Callable[..., Detector], clock: Any
+) -> None:
+    baselines = np.array([[1.0, 0.0], [-1.0, 0.0]])
+    detector = replace(make_detector(), machines=("a", "b"), baselines=baselines)
+    setup = Setup(detector, clock)
+    setup.see(900, shift=-2.0, machine="b")
+    setup.look()
+    drifting = {one.name for one in setup.watch.looks()["pump"].drifting}
+    assert "flow" not in drifting
+    setup.see(900, shift=-1.0, machine="b")
+    setup.look()
+    assert "flow" in {one.name for one in setup.watch.looks()["pump"].drifting}
 
 
 @pytest.mark.parametrize(("share", "seen"), [(0.0, ["1"]), (1.0, [])])

@@ -136,6 +136,37 @@ def test_a_sensor_that_has_shifted_is_named_and_no_other() -> None:
         assert one.before != one.after
 
 
+def test_a_regime_that_training_hardly_showed_is_no_drift_of_sensors() -> None:
+    detector = a_detector(6)
+    found = []
+    for seed in range(10):
+        reference = reference_of(detector, a_history(seed, 6, 10_000, half=0.02))
+        rows = sampled(detector, a_history(70 + seed, 6, 10_000, half=0.98))
+        found += drifting(compared(detector, reference, rows))
+    assert {kind for kind, _ in found} == {DriftKind.CLUSTERS}
+
+
+def test_more_comparisons_need_more_certainty() -> None:
+    detector = a_detector(38)
+    reference = reference_of(detector, a_history(1, 38, 10_000))
+    values = a_history(2, 38, 1_000)
+    values[:, 17] += 1.0
+    rows = sampled(detector, values)
+
+    def p_value(compared_sensors: int) -> float:
+        slow = np.arange(38) > 17
+        slow[: 18 - compared_sensors] = True
+        found = look(detector.sensors, slow, reference, rows, LIMITS)
+        [one] = [one for one in found if one.name == "s17"]
+        assert one.p_value is not None
+        return one.p_value
+
+    beside_scores_and_clusters = 3
+    assert p_value(18) / p_value(1) == pytest.approx(
+        (18 + beside_scores_and_clusters) / (1 + beside_scores_and_clusters)
+    )
+
+
 def test_a_shift_in_the_midst_of_the_sample_is_found() -> None:
     detector = a_detector(6)
     reference = reference_of(detector, a_history(1, 6, 10_000))
