@@ -131,6 +131,7 @@ def _told(loaded: Loaded, table: Table, explained: Explained, plot: Path | None)
         "score": verdict.score,
         "cluster": verdict.cluster,
         "known": verdict.known,
+        "reason": verdict.reason,
         "sentence": said,
         "sensors": [
             {
@@ -158,8 +159,11 @@ def _tell(told: dict[str, Any]) -> None:
     typer.echo(told["sentence"])
     if told["score"] is not None:
         unlike = "" if told["known"] else ", unlike every known cluster"
+        status = told["status"]
+        if told["reason"]:
+            status += f" ({told['reason']}: only by sensors that are themselves sick)"
         typer.echo(
-            f"{told['timestamp']}: {told['status']}, score {told['score']:.3g} (1 is the "
+            f"{told['timestamp']}: {status}, score {told['score']:.3g} (1 is the "
             f"boundary), nearest cluster {told['cluster']}{unlike}"
         )
         typer.echo()

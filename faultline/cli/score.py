@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
 
 from faultline.cli import offline
@@ -21,16 +18,7 @@ from faultline.cli.offline import (
     TimestampUnitOption,
 )
 from faultline.cli.progress import progress_bar
-from faultline.offline.wording import count
-from faultline.readings import format_timestamp, parse_timestamp
-
-if TYPE_CHECKING:
-    from faultline.alarms import Alarm
-    from faultline.offline.models import Loaded
-    from faultline.offline.scoring import Scored
-    from faultline.offline.table import Table
-
-_TOLD_ALARMS = 20
+from faultline.cli.score_summary import summary, tell
 
 
 def score(  # noqa: PLR0917 - Typer reads options from the signature
@@ -55,6 +43,13 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
             "the one with the highest score.",
         ),
     ] = None,
+    details: Annotated[
+        bool,
+        typer.Option(
+            "--details",
+            help="Also the columns known, reason and health (what is wrong with single sensors).",
+        ),
+    ] = False,
     registry: RegistryOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,6 +69,12 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
     - cluster: the nearest operating regime
     - top_sensor: the one that deviates most
     - top_share: its part of the deviation, 0 to 1
+
+    With --details also:
+    - known: 0 where the row is unlike every operating regime, else 1
+    - reason: SENSOR_FAULT where a failure is only that of sick sensors
+    - health: what is wrong with single sensors, such as
+      pressure:stuck;flow:missing (or silent, out_of_range)
     """
     from faultline.offline.output import (  # noqa: PLC0415
         require_png,
@@ -100,8 +101,8 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
             loaded.bundle.manifest.machine_type,
             after_part=advance,
         )
-    write_scores(output, table, scored)
-    told = _summary(loaded, table, scored) | {"output": str(output), "plot": None}
+    write_scores(output, table, scored, details=details)
+    told = summary(loaded, table, scored) | {"output": str(output), "plot": None}
     if plot is not None:
         from faultline.offline.plots import draw_scores  # noqa: PLC0415 - needs matplotlib
 
@@ -109,100 +110,4 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
     if as_json:
         offline.print_json(told)
     else:
-        _tell(told, table)
-
-
-def _summary(loaded: Loaded, table: Table, scored: Scored) -> dict[str, Any]:
-    has_score = np.isfinite(scored.score)
-    machines, known = sorted(set(scored.machines)), loaded.model.detector.machines
-    return {
-        "model": {"name": loaded.model.name, "version": loaded.model.version},
-        "rows": len(table),
-        "window_rows": loaded.model.detector.window_rows,
-        "scored": int(has_score.sum()),
-        "above_boundary": int((scored.score[has_score] > 1.0).sum()),
-        "in_alarm": int(scored.alarm.sum()),
-        "statuses": dict(Counter(status.value for status in scored.status)),
-        "machines": len(machines),
-        "new_machines": [name for name in machines if name not in known] if known else [],
-        "missing_sensors": [
-            name for name in loaded.model.detector.sensors if name not in table.sensors
-        ],
-        "alarms": [_alarm(alarm) for alarm in scored.alarms],
-    }
-
-
-def _alarm(alarm: Alarm) -> dict[str, Any]:
-    from faultline.detector import sentence  # noqa: PLC0415 - a quick --help
-
-    ended = alarm.closed_at_ms
-    return {
-        "machine_id": alarm.machine_id,
-        "began": format_timestamp(alarm.began_at_ms),
-        "opened": format_timestamp(alarm.opened_at_ms),
-        "closed": None if ended is None else format_timestamp(ended),
-        "peak_score": alarm.peak_score,
-        "peak_at": format_timestamp(alarm.peak_at_ms),
-        "bad_rows": alarm.bad_readings,
-        "sentence": sentence(alarm.machine_id, alarm.top_sensors),
-    }
-
-
-def _tell(told: dict[str, Any], table: Table) -> None:
-    others = {
-        status: count
-        for status, count in told["statuses"].items()
-        if status not in {"normal", "failure"}
-    }
-    typer.echo(
-        f"{told['rows']:,} rows, {told['scored']:,} scored, {told['above_boundary']:,} above the "
-        f"boundary, {told['in_alarm']:,} in alarm"
-        + "".join(f"; {count:,} {status}" for status, count in sorted(others.items()))
-    )
-    if told["new_machines"]:
-        typer.echo(
-            "not in the model, scored as machines of which only the type is known: "
-            + ", ".join(told["new_machines"]),
-            err=True,
-        )
-    if told["statuses"].get("duplicate") and told["machines"] == 1:
-        typer.echo(
-            "times come more than once: if the rows are of several machines, name the column with "
-            "--machine-column",
-            err=True,
-        )
-    if told["missing_sensors"]:
-        typer.echo(
-            "not in the file, scored without: " + ", ".join(told["missing_sensors"]), err=True
-        )
-    if not told["scored"]:
-        typer.echo(f"no row has a score: {_why_none(told)}", err=True)
-    _tell_alarms(told["alarms"], table)
-    typer.echo(f"scores: {told['output']}")
-    if told["plot"]:
-        typer.echo(f"plot:   {told['plot']['file']} ({told['plot']['machine_id']})")
-
-
-def _why_none(told: dict[str, Any]) -> str:
-    if told["statuses"].get("insufficient_data"):
-        return "fewer than half of the model's sensors have values"
-    return f"a score needs {told['window_rows']} rows in time order without a gap"
-
-
-def _tell_alarms(alarms: Sequence[dict[str, Any]], table: Table) -> None:
-    typer.echo(count(len(alarms), "alarm"))
-    for alarm in alarms[:_TOLD_ALARMS]:
-        opened, peak_at = (_as_in_file(table, alarm[name]) for name in ("opened", "peak_at"))
-        closed = "the end, still open"
-        if alarm["closed"] is not None:
-            closed = _as_in_file(table, alarm["closed"])
-        typer.echo(f"  {opened} to {closed}, peak {alarm['peak_score']:.3g} at {peak_at}")
-        typer.echo(f"    {alarm['sentence']}")
-    if len(alarms) > _TOLD_ALARMS:
-        typer.echo(f"  and {len(alarms) - _TOLD_ALARMS} more; --json names all")
-
-
-def _as_in_file(table: Table, timestamp: str) -> str:
-    """A row's time as it is written there, which `faultline explain --at` takes too."""
-    rows = np.flatnonzero(table.timestamps_ms == parse_timestamp(timestamp))
-    return table.timestamps[int(rows[0])].strip() if rows.size else timestamp
+        tell(told, table)

@@ -12,16 +12,23 @@ from faultline.offline.scoring import Scored
 from faultline.offline.table import Table
 
 COLUMNS = ("score", "alarm", "status", "cluster", "top_sensor", "top_share")
+DETAILS = ("known", "reason", "health")
 
 
 class Unwritable(FaultlineError):
     """A file that cannot be written; the text names it."""
 
 
-def write_scores(path: Path, table: Table, scored: Scored) -> None:
+def write_scores(path: Path, table: Table, scored: Scored, *, details: bool = False) -> None:
     """Write the scores; with a machine column in the table, ``machine_id`` is the second column.
 
     Scores are written so that reading them gives the same float64.
+
+    Parameters
+    ----------
+    details
+        Whether `DETAILS` follow: whether the row is like a cluster, the reason of its status, and
+        what is wrong with single sensors, such as ``pressure:stuck;flow:missing``.
 
     Raises
     ------
@@ -32,8 +39,12 @@ def write_scores(path: Path, table: Table, scored: Scored) -> None:
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("timestamp", *(("machine_id",) if with_machine else ()), *COLUMNS))
-            writer.writerows(_rows(table, scored, with_machine))
+            machine, added = ("machine_id",) if with_machine else (), DETAILS if details else ()
+            writer.writerow(("timestamp", *machine, *COLUMNS, *added))
+            rows = _rows(table, scored, with_machine)
+            if details:
+                rows = ((*row, *more) for row, more in zip(rows, _details(scored), strict=True))
+            writer.writerows(rows)
     except OSError as error:
         raise unwritable(path, error) from error
 
@@ -101,3 +112,12 @@ def _rows(table: Table, scored: Scored, with_machine: bool) -> Iterator[tuple[ob
             sensor,
             f"{share:.4f}" if sensor else "",
         )
+
+
+def _details(scored: Scored) -> Iterator[tuple[object, ...]]:
+    for score, known, reason, health in zip(
+        scored.score.tolist(), scored.known, scored.reason, scored.health, strict=True
+    ):
+        has_score = score == score  # noqa: PLR0124 - not NaN
+        told = ";".join(f"{sensor}:{what}" for sensor, what in health.items())
+        yield int(known) if has_score else "", reason, told

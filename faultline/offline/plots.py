@@ -7,6 +7,7 @@ alone.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from faultline.offline.explaining import Explained
 from faultline.offline.output import unwritable
 from faultline.offline.scoring import Scored
+from faultline.offline.sickness import sick_spans
 from faultline.offline.table import Table
 from faultline.offline.wording import count, percent
 from faultline.verdicts import Status
@@ -33,6 +35,7 @@ _SHOWN_SENSORS = 3
 _EXPLAINED_SENSORS = 4
 _LOG_ABOVE = 10.0
 _FLATTENED_FROM = 4.0
+_MARKED = ("stuck", "out_of_range")
 _BLUE, _VERMILLION, _ORANGE, _GREY = "#0072B2", "#D55E00", "#E69F00", "0.55"
 
 
@@ -72,6 +75,7 @@ def scores_figure(table: Table, scored: Scored, machine: str) -> Figure:
     for axes, sensor in zip(panels[1:], sensors, strict=True):
         _line(axes, times, table.values[rows, table.sensors.index(sensor)], _BLUE)
         axes.set_ylabel(_plain(sensor, 22), fontsize=8)
+        _mark_sick(axes, table, sick_spans(scored, rows, sensor, _MARKED))
     alarms = [alarm for alarm in scored.alarms if alarm.machine_id == machine]
     for axes in panels:
         for index, alarm in enumerate(alarms):
@@ -126,6 +130,22 @@ def explanation_figure(table: Table, explained: Explained) -> Figure:
         f"{_plain(explained.machine_id, 60)} at {_plain(explained.timestamp, 40)} (dotted line)"
     )
     return figure
+
+
+def _mark_sick(axes: Axes, table: Table, spans: Iterable[tuple[int, int]]) -> None:
+    for index, (first, last) in enumerate(spans):
+        start, end = (_moment(int(table.timestamps_ms[row])) for row in (first, last))
+        label = None if index else "stuck or out of range"
+        axes.axvspan(
+            start,  # type: ignore[arg-type]
+            end,  # type: ignore[arg-type]
+            facecolor=_GREY,
+            alpha=0.35,
+            linewidth=0,
+            label=label,
+        )
+        if label:
+            _legend(axes)
 
 
 def _legend(axes: Axes) -> None:

@@ -5,7 +5,7 @@ It knows tables and verdicts; it must not know the format of what is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +24,7 @@ PART_ROWS = 4_096
 _EXPLAINED = Explanation(min_score=0.0, sensors=5)
 _CHANGES = frozenset({AlarmEventKind.OPENED, AlarmEventKind.CLOSED})
 _POLICY = AlarmPolicy()
+_WELL: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,12 @@ class Scored:
         Shape (n,): -1 where there is none.
     top_sensor, top_share
         The sensor that deviates most and its part of the deviation; "" and NaN where there is none.
+    known
+        False where a row is unlike every cluster.
+    reason
+        A code such as ``SENSOR_FAULT``, where the status needs one; else "".
+    health
+        What is wrong with single sensors at each row: name to what.
     machines
         Which machine each row is of.
     alarms
@@ -58,6 +65,9 @@ class Scored:
     cluster: NDArray[np.int64]
     top_sensor: Sequence[str]
     top_share: NDArray[np.float64]
+    known: Sequence[bool]
+    reason: Sequence[str]
+    health: Sequence[Mapping[str, str]]
     machines: Sequence[str]
     alarms: Sequence[Alarm]
     states: dict[str, MachineState]
@@ -70,11 +80,16 @@ class _Column:
     rows: int
     status: list[Status] = field(init=False)
     top_sensor: list[str] = field(init=False)
+    reason: list[str] = field(init=False)
+    health: list[Mapping[str, str]] = field(init=False)
     machines: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.status = [Status.INSUFFICIENT_DATA] * self.rows
         self.top_sensor = [""] * self.rows
+        self.known = [True] * self.rows
+        self.reason = [""] * self.rows
+        self.health = [_WELL] * self.rows
         self.machines = [""] * self.rows
         self.score = np.full(self.rows, np.nan)
         self.alarm = np.zeros(self.rows, dtype=np.bool_)
@@ -89,6 +104,9 @@ class _Column:
     def fill(self, rows: Sequence[int], verdicts: Sequence[Verdict]) -> None:
         for row, verdict in zip(rows, verdicts, strict=True):
             self.status[row] = verdict.status
+            self.known[row] = verdict.known
+            self.reason[row] = verdict.reason or ""
+            self.health[row] = verdict.health
             if verdict.score is not None:
                 self.score[row] = verdict.score
             if verdict.cluster is not None:
@@ -156,6 +174,9 @@ def score_table(
         cluster=column.cluster,
         top_sensor=column.top_sensor,
         top_share=column.top_share,
+        known=column.known,
+        reason=column.reason,
+        health=column.health,
         machines=column.machines,
         alarms=sorted(alarms, key=lambda alarm: (alarm.opened_at_ms, alarm.machine_id)),
         states=states,

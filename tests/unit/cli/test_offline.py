@@ -186,6 +186,34 @@ def test_score_says_which_sensors_the_file_lacks(model: Path, day: Path, tmp_pat
     assert "not in the file, scored without: noise" in told
 
 
+def stuck(path: Path) -> Path:
+    """The sensor heat shows one value from row 100 to 299."""
+    header, *rows = write_csv(path, 3, 400).read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    for row in cells[100:300]:
+        row[1] = cells[100][1]
+    path.write_text("\n".join([header, *map(",".join, cells)]))
+    return path
+
+
+def test_score_and_explain_tell_a_sensor_that_is_sick(model: Path, tmp_path: Path) -> None:
+    asked = ("--model", model, "--input", stuck(tmp_path / "stuck.csv"))
+    scored = ("score", *asked, "--output", tmp_path / "s.csv", "--plot", tmp_path / "s.png")
+    told = done(*scored)
+    assert re.search(r"heat: stuck in \d+ rows, 2026-01-01T00:0[12]:\S+ to \S+:04:59.000Z", told)
+    assert "only by sick sensors (reason SENSOR_FAULT)" in told
+    summed = json.loads(done(*scored, "--json"))
+    [sick] = summed["sick_sensors"]
+    assert (sick["sensor"], sick["what"], sick["last"]) == (
+        *("heat", "stuck"),
+        "2026-01-01T00:04:59.000Z",
+    )
+    assert summed["sensor_faults"] > 50
+    explained = ("explain", *asked, "--at", sick["last"])
+    assert "failure (SENSOR_FAULT: only by sensors that are themselves sick)" in done(*explained)
+    assert json.loads(done(*explained, "--json"))["reason"] == "SENSOR_FAULT"
+
+
 def test_explain_says_a_sentence_a_table_and_draws(model: Path, day: Path, tmp_path: Path) -> None:
     plot = tmp_path / "why.png"
     asked = ("explain", "--model", model, "--input", day, "--at", "2026-01-01T00:04:40Z")

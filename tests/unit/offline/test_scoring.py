@@ -20,6 +20,7 @@ from faultline.offline.models import Loaded
 from faultline.offline.output import Unwritable, require_writable, write_scores
 from faultline.offline.reading import read_table
 from faultline.offline.scoring import Scored, score_table
+from faultline.offline.sickness import Sickness, sick_sensors, sick_spans
 from faultline.offline.table import Layout, Table
 from faultline.sources.csv import CsvFile
 from faultline.verdicts import Status
@@ -35,8 +36,10 @@ def scored_file(
     return table, score_table(loaded.model, table, "machine", "pump", **options)  # type: ignore[arg-type]
 
 
-def lines_of(path: Path, table: Table, scored: Scored) -> list[dict[str, str]]:
-    write_scores(path, table, scored)
+def lines_of(
+    path: Path, table: Table, scored: Scored, *, details: bool = False
+) -> list[dict[str, str]]:
+    write_scores(path, table, scored, details=details)
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -253,6 +256,43 @@ def test_a_score_that_is_read_back_is_the_same_number(
     at_fault = lines[pump.fault_to - 1]
     assert (at_fault["status"], at_fault["top_sensor"]) == ("failure", "efficiency")
     assert 0.5 < float(at_fault["top_share"]) <= 1.0
+
+
+def stuck_day(pump: Any) -> np.ndarray[Any, Any]:
+    rows = pump.rows(9, 600)
+    rows[200:500, pump.sensors.index("pressure")] = rows[200, pump.sensors.index("pressure")]
+    rows[550:555, pump.sensors.index("flow")] = np.nan
+    return rows  # type: ignore[no-any-return]
+
+
+def test_sick_sensors_are_told_with_their_rows_and_those_that_the_file_lacks_are_not(
+    loaded: Loaded, write_csv: WriteCsv, pump: Any
+) -> None:
+    path = write_csv("day.csv", stuck_day(pump))
+    text = [line.rsplit(",", 1)[0] for line in path.read_text().splitlines()]
+    path.write_text("\n".join(text))
+    table, scored = scored_file(loaded, path)
+    stuck, missing = sick_sensors(scored, table)
+    assert (stuck.sensor, stuck.what, stuck.last) == ("pressure", "stuck", 499)
+    assert 200 < stuck.first < 300
+    assert stuck.rows == stuck.last - stuck.first + 1
+    assert missing == Sickness("machine", "flow", "missing", 5, 550, 554)
+    assert list(sick_spans(scored, np.arange(600), "pressure", ("stuck",))) == [
+        (stuck.first, stuck.last)
+    ]
+
+
+def test_the_details_name_the_reason_and_the_health_beside_the_usual_columns(
+    loaded: Loaded, write_csv: WriteCsv, pump: Any, tmp_path: Path
+) -> None:
+    table, scored = scored_file(loaded, write_csv("day.csv", stuck_day(pump)))
+    plain = lines_of(tmp_path / "plain.csv", table, scored)
+    lines = lines_of(tmp_path / "details.csv", table, scored, details=True)
+    assert list(lines[0])[len(plain[0]) :] == ["known", "reason", "health"]
+    assert [lines[0][name] for name in ("known", "reason", "health")] == ["", "", ""]
+    assert (lines[450]["reason"], lines[450]["health"]) == ("SENSOR_FAULT", "pressure:stuck")
+    assert (lines[552]["known"], lines[552]["health"]) == ("1", "flow:missing")
+    assert [{name: line[name] for name in plain[0]} for line in lines] == plain
 
 
 def test_a_place_that_cannot_be_written_to_is_said_before_the_work(tmp_path: Path) -> None:
