@@ -115,23 +115,11 @@ def on_grid(
     >>> on_grid(rows, np.array([0, 10, 26, 30]), 10, 50).rows.ravel()
     array([1., 2., 3., 4.])
     """
-    n = len(rows)
-    steps = np.diff(timestamps_ms)
-    if n < 2 or not has_dropped(int(steps.max()), step_ms):
-        return Grid(rows, rows_since_gap(timestamps_ms, max_gap_ms), np.arange(n, dtype=np.int64))
-    excess = np.zeros(n, dtype=np.int64)
-    is_gap = steps > max_gap_ms
-    np.cumsum(np.where(is_gap, 1, _steps_taken(steps, step_ms)) - 1, out=excess[1:])
-    # No row is later than its place by the rows after it.
-    excess = np.minimum.accumulate(excess[::-1])[::-1]
-    place = excess - excess[0] + np.arange(n, dtype=np.int64)
-    placed = np.full((int(place[-1]) + 1, rows.shape[1]), np.nan)
-    placed[place] = rows
-    position = np.arange(len(placed), dtype=np.int64)
-    start = np.zeros_like(position)
-    after = place[1:][is_gap]
-    start[after] = after
-    return Grid(placed, position - np.maximum.accumulate(start) + 1, place)
+    if len(rows) < 2 or not has_dropped(int(np.diff(timestamps_ms).max()), step_ms):
+        place = np.arange(len(rows), dtype=np.int64)
+        return Grid(rows, rows_since_gap(timestamps_ms, max_gap_ms), place)
+    places = _places(timestamps_ms, step_ms, max_gap_ms)
+    return _stretch(rows, places, 0, int(places.place[-1]) + 1)
 
 
 def has_dropped(longest_ms: int, step_ms: int) -> bool:
@@ -141,6 +129,37 @@ def has_dropped(longest_ms: int, step_ms: int) -> bool:
 
 def _steps_taken(steps_ms: NDArray[np.int64], step_ms: int) -> NDArray[np.int64]:
     return (2 * steps_ms + step_ms) // (2 * step_ms)
+
+
+class _Places(NamedTuple):
+    """Where n rows are on the grid, shape (n,), and where it begins or begins anew, shape (g,)."""
+
+    place: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+
+def _places(timestamps_ms: NDArray[np.int64], step_ms: int, max_gap_ms: int) -> _Places:
+    steps = np.diff(timestamps_ms)
+    is_gap = steps > max_gap_ms
+    place = np.arange(len(timestamps_ms), dtype=np.int64)
+    if len(steps) and has_dropped(int(steps.max()), step_ms):
+        excess = np.zeros_like(place)
+        np.cumsum(np.where(is_gap, 1, _steps_taken(steps, step_ms)) - 1, out=excess[1:])
+        # No row is later than its place by the rows after it.
+        excess = np.minimum.accumulate(excess[::-1])[::-1]
+        place += excess - excess[0]
+    return _Places(place, np.concatenate((place[:1], place[1:][is_gap])))
+
+
+def _stretch(rows: NDArray[np.float64], places: _Places, begin: int, end: int) -> Grid:
+    """The places of the grid from `begin` up to, not including, `end`; none is before the first."""
+    first, last = np.searchsorted(places.place, (begin, end)).tolist()
+    place = places.place[first:last] - begin
+    placed = np.full((end - begin, rows.shape[1]), np.nan)
+    placed[place] = rows[first:last]
+    position = np.arange(begin, end, dtype=np.int64)
+    start = places.starts[np.searchsorted(places.starts, position, side="right") - 1]
+    return Grid(placed, np.maximum(position - start + 1, 0), place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +207,8 @@ class Filling:
         Returns
         -------
         means, counts
-            Shape (n - first, d): as `filled_means` gives them.
+            Shape (n - first, d): as `filled_means` gives them; where fewer than half of a window's
+            rows came, NaN and 0.
         """
         n = len(rows)
         edges = [*range(first, n, _ROWS_AT_ONCE), n]
@@ -211,14 +231,24 @@ class Filling:
     def _means(
         self, rows: NDArray[np.float64], timestamps_ms: NDArray[np.int64], first: int
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        grid = on_grid(rows, timestamps_ms, self.step_ms, self.max_gap_ms)
-        begin = int(grid.place[first]) - self.rows_needed
-        units, since_gap = grid.rows[max(0, begin) :], grid.since_gap[max(0, begin) :]
-        if begin < 0:
-            units = np.concatenate((np.full((-begin, rows.shape[1]), np.nan), units))
-            since_gap = np.concatenate((np.zeros(-begin, dtype=np.int64), since_gap))
-        means, counts = filled_means(units, self.window_rows, self.change, since_gap)
-        if len(grid.rows) > len(rows):
-            own = grid.place[first:] - grid.place[first]
-            return means[own], counts[own]
+        n, d = rows.shape
+        w, needed, half = self.window_rows, self.rows_needed, (self.window_rows + 1) // 2
+        if first >= needed and not self.has_dropped(int(np.diff(timestamps_ms).max(initial=0))):
+            known = slice(first - needed, n)
+            since_gap = rows_since_gap(timestamps_ms, self.max_gap_ms)[known]
+            return filled_means(rows[known], w, self.change, since_gap)
+        means, counts = np.full((n - first, d), np.nan), np.zeros((n - first, d))
+        # Windows with fewer than half of their rows have no mean, and would make a large grid of a
+        # machine that sends at a lower rate than in training.
+        places = _places(timestamps_ms, self.step_ms, self.max_gap_ms)
+        place = places.place
+        wanted = np.arange(max(first, half - 1), n)
+        wanted = wanted[place[wanted] - place[wanted - half + 1] < w]
+        apart = 1 + np.flatnonzero(np.diff(place[wanted]) > needed)
+        for own in np.split(wanted, apart) if len(wanted) else ():
+            begin, end = int(place[own[0]]), int(place[own[-1]]) + 1
+            grid = _stretch(rows, places, begin - needed, end)
+            mean, count = filled_means(grid.rows, w, self.change, grid.since_gap)
+            means[own - first] = mean[place[own] - begin]
+            counts[own - first] = count[place[own] - begin]
         return means, counts

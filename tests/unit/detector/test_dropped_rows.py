@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
 
@@ -209,6 +210,19 @@ def test_a_window_of_which_more_than_half_was_dropped_says_too_little(press: Det
     state = scored(press, steps(14, 200)[left], times(200)[left]).state
 
     assert state[99:102].tolist() == [RowState.SCORED, *2 * [RowState.INSUFFICIENT]]
+
+
+def test_a_machine_that_sends_at_a_much_lower_rate_takes_no_more_memory(press: Detector) -> None:
+    rows = steps(17, 2_000)
+
+    def peak(at: Times) -> int:
+        tracemalloc.start()
+        scored(press, rows, at)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    assert peak(times(2_000) * (CYCLE_ROWS - 1)) < 3 * peak(times(2_000))
 
 
 def test_after_a_gap_the_window_begins_anew(press: Detector) -> None:
