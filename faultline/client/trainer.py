@@ -1,39 +1,24 @@
-"""The services' HTTP interfaces from the caller's side: for the command line and the demonstration.
-
-Knows addresses and answers, and nothing of how a version comes about.
-"""
+"""Asking the trainer: trainings, versions, promotions, backtests."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, Literal
 from urllib.parse import quote
 
-import httpx
 import msgspec
 
-from faultline.errors import Conflict, FaultlineError, NotFound, Unavailable
+from faultline.client.service import ServiceClient
+from faultline.errors import Unavailable
 from faultline.ports.jobs import JobState, Period
 from faultline.readings import format_timestamp
 
-_Answer = TypeVar("_Answer")
-
 _MODELS = "/api/v1/ml/models"
-_TIMEOUT_S = 30.0
 _LONG_S = 600.0
 _POLL_S = 0.25
 _PATIENCE_S = 60.0
 _FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
-_ERRORS: Mapping[int, type[FaultlineError]] = {
-    404: NotFound,
-    409: Conflict,
-    429: Unavailable,
-    502: Unavailable,
-    503: Unavailable,
-    504: Unavailable,
-}
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,78 +39,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in _FINAL
 
 
-class _ServiceClient:
-    """One service: requests to it, and its refusals as errors; a context manager."""
-
-    _name: ClassVar[str]
-
-    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
-        self._url = url.rstrip("/")
-        self._client = httpx.Client(base_url=self._url, transport=transport, trust_env=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        kind: type[_Answer],
-        *,
-        body: Mapping[str, Any] | None = None,
-        params: Mapping[str, str] | None = None,
-        timeout_s: float = _TIMEOUT_S,
-    ) -> _Answer:
-        """Return what the answer's body says; raise what its status stands for."""
-        try:
-            response = self._client.request(
-                method, path, json=body, params=params, timeout=timeout_s
-            )
-        except httpx.TransportError as error:
-            why = str(error) or type(error).__name__
-            raise Unavailable(
-                f"the {self._name} at {self._url} does not answer ({why}); "
-                f"see whether it runs (faultline status), or name another with --{self._name}"
-            ) from error
-        if response.is_success:
-            try:
-                return msgspec.json.decode(response.content, type=kind)
-            except msgspec.DecodeError as error:
-                raise FaultlineError(
-                    f"what answers at {self._url} is no {self._name} of this version ({error}); "
-                    f"name the right one with --{self._name}"
-                ) from error
-        refusal = _ERRORS.get(response.status_code, FaultlineError)
-        raise refusal(
-            f"the {self._name} refuses ({response.status_code}): {_explanation(response)}"
-        )
-
-
-def _explanation(response: httpx.Response) -> str:
-    """The problem's detail in one line, or what there is instead."""
-    try:
-        problem = response.json()
-    except ValueError:
-        problem = None
-    if not isinstance(problem, dict):
-        return " ".join(response.text.split())[:300] or response.reason_phrase
-    told = str(problem.get("detail") or problem.get("title") or response.reason_phrase)
-    return " ".join(told.split())
-
-
-class TrainerClient(_ServiceClient):
+class TrainerClient(ServiceClient):
     """Speaks to one trainer; a context manager.
 
     Every method raises `Unavailable` when it does not answer, and for a refusal the error that its
@@ -337,33 +251,3 @@ class _Found(msgspec.Struct, frozen=True):
 
     models: list[dict[str, Any]] = []
     versions: list[dict[str, Any]] = []
-
-
-class PredictorClient(_ServiceClient):
-    """Speaks to one predictor; a context manager.
-
-    Every method raises `Unavailable` when it does not answer.
-
-    Parameters
-    ----------
-    url
-        Base URL, such as ``http://127.0.0.1:8000``.
-    transport
-        Another way to carry the requests; None for the network.
-    """
-
-    _name = "predictor"
-
-    def live_version(self, machine_type: str) -> str | None:
-        """The version that judges a machine type at this moment; None when there is none."""
-        models = self._ask("GET", "/api/v1/model", _Models).models
-        return next((one.version for one in models if one.machine_type == machine_type), None)
-
-
-class _LiveModel(msgspec.Struct, frozen=True):
-    machine_type: str
-    version: str | None = None
-
-
-class _Models(msgspec.Struct, frozen=True):
-    models: list[_LiveModel]

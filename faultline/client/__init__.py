@@ -1,0 +1,9 @@
+"""The services' HTTP interfaces from the caller's side: for the command line and the demonstration.
+
+Knows addresses and answers, and nothing of how a version comes about.
+"""
+
+from faultline.client.predictor import PredictorClient
+from faultline.client.trainer import Job, TrainerClient
+
+__all__ = ["Job", "PredictorClient", "TrainerClient"]
