@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from faultline.cli import offline
+from faultline.cli.contributions import contribution_objects, contribution_table
 from faultline.cli.offline import (
     JsonOption,
     MachineColumnOption,
@@ -17,7 +18,6 @@ from faultline.cli.offline import (
     TimestampUnit,
     TimestampUnitOption,
 )
-from faultline.offline.wording import percent
 from faultline.verdicts import Status
 
 if TYPE_CHECKING:
@@ -133,19 +133,7 @@ def _told(loaded: Loaded, table: Table, explained: Explained, plot: Path | None)
         "known": verdict.known,
         "reason": verdict.reason,
         "sentence": said,
-        "sensors": [
-            {
-                "sensor": part.sensor,
-                "share": part.share,
-                "observed": part.observed,
-                "expected": part.expected,
-                "expected_low": part.expected_low,
-                "expected_high": part.expected_high,
-                "direction": part.direction,
-                "health": health.get(part.sensor, "ok"),
-            }
-            for part in verdict.contributions
-        ],
+        "sensors": contribution_objects(verdict.contributions, health),
         "unseen": {
             name: health.get(name, "missing")
             for name in loaded.model.detector.sensors
@@ -167,34 +155,9 @@ def _tell(told: dict[str, Any]) -> None:
             f"boundary), nearest cluster {told['cluster']}{unlike}"
         )
         typer.echo()
-        for line in _table(told["sensors"]):
+        for line in contribution_table(told["sensors"]):
             typer.echo(line)
         for name, health in told["unseen"].items():
             typer.echo(f"not judged: {name} ({health})")
     if told["plot"]:
         typer.echo(f"plot: {told['plot']}")
-
-
-def _table(sensors: list[dict[str, Any]]) -> list[str]:
-    header = ("sensor", "share", "observed", "expected", "from", "to", "direction", "health")
-    rows = [
-        (
-            one["sensor"],
-            percent(one["share"], 1),
-            f"{one['observed']:.5g}",
-            f"{one['expected']:.5g}",
-            f"{one['expected_low']:.5g}",
-            f"{one['expected_high']:.5g}",
-            one["direction"],
-            one["health"],
-        )
-        for one in sensors
-    ]
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if column in range(1, 6) else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (header, *rows)
-    ]
