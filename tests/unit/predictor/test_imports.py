@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 ABSENT = ("sklearn", "scipy", "pandas", "matplotlib", "flask", "faultline.detector.fit")
-"""What the image does not have. Flask stands for the full MLflow: `mlflow-skinny` imports under the
-same name, and takes pandas and SciPy along only where it finds them."""
+"""What scoring does without. SciPy is imported at the first look for drift; the image does not have
+the others. Flask stands for the full MLflow: `mlflow-skinny` imports under the same name, and takes
+pandas and SciPy along only where it finds them."""
 
 
 def _run(script: str) -> str:
