@@ -69,6 +69,14 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
         list[str] | None,
         typer.Option(metavar="COLUMN", help="No sensor; repeat for several, or use commas."),
     ] = None,
+    fault_column: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN",
+            help="Names the fault a row was taken under, or marks it with 1; empty or 0 when "
+            "healthy. No sensor; nothing is learnt from rows with a fault.",
+        ),
+    ] = "fault",
     slow_sensor: Annotated[
         list[str] | None,
         typer.Option(
@@ -138,7 +146,7 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
     A file has one row per instant: a column with the time, and a column of
     numbers per sensor. Columns of text and sensors that never change are left
     out, and it is said which. Give rows of normal running only: what is learnt
-    as normal will not alarm.
+    as normal will not alarm. Rows whose column `fault` is filled are left out.
 
     Several files are stretches of one machine, unless --machine-column names
     the machine of each row.
@@ -179,12 +187,20 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
     )
     checked(lambda text: make_reading("m", 0, {"s": 0.0}, text), machine_type, "--machine-type")
     require_free(model, overwrite)
-    layout = Layout(timestamp_column, timestamp_unit.value, machine_column, offline.names(ignore))
+    layout = Layout(
+        timestamp_column,
+        timestamp_unit.value,
+        machine_column,
+        offline.names(ignore),
+        fault_column,
+    )
     tables = [read_table(path, layout) for path in inputs]
     absent = set(layout.ignore).difference(*(table.columns for table in tables))
     if absent:
         told = ", ".join(sorted(absent))
         typer.echo(f"--ignore names columns that no input has: {told}", err=True)
+    if fault_column != "fault" and not any(fault_column in table.columns for table in tables):
+        raise typer.BadParameter(f"no input has {fault_column}", param_hint="--fault-column")
     histories = join(tables, offline.MACHINE)
     unknown = set(slow).difference(histories.sensors, histories.left_out_columns)
     if unknown:

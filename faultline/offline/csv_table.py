@@ -43,6 +43,7 @@ class _Reader:
     machine_ids: list[str] = field(default_factory=list)
     known_machines: set[str] = field(default_factory=set)
     lines: array[int] = field(default_factory=lambda: array("q"))
+    faulty: array[int] = field(default_factory=lambda: array("b"))
     cells: array[float] = field(default_factory=lambda: array("d"))
     left_out: dict[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
@@ -57,6 +58,9 @@ class _Reader:
             if self.layout.machine_column is None
             else self._position(source, self.layout.machine_column, "--machine-column")
         )
+        fault = None
+        if self.wanted is None and self.layout.has_faults(source.header):
+            fault = source.header.index(self.layout.fault_column)
         stamps = [row[timestamp] for row in source.head if timestamp < len(row)]
         self.unit = counted_unit(self.layout.timestamp_unit, stamps)
         sensors = self._sensors(source)
@@ -78,11 +82,13 @@ class _Reader:
                 raise InvalidTable(f"{self.path}: line {line}, column {told!r}: {wrong}") from error
             self.timestamps.append(row[timestamp])
             self.lines.append(line)
+            if fault is not None:
+                self.faulty.append(delimited.names_fault(row[fault]))
             cells = pick(row)
             if source.decimal_comma:
                 cells = [cell.replace(",", ".") for cell in cells]
             self.cells.extend(self._numbers(cells, sensors, line))
-        return self._table(sensors, machine is not None)
+        return self._table(sensors, machine is not None, fault is not None)
 
     def _position(self, source: Delimited, name: str, option: str) -> int:
         return delimited.position(self.path, source.header, name, option)
@@ -129,7 +135,10 @@ class _Reader:
                 value = delimited.number(cell, decimal_comma=False)
             except ValueError:
                 if not self._is_text(column, sensors):
-                    raise delimited.no_number(self.path, line, sensors[column], cell) from None
+                    learns = self.wanted is None
+                    raise delimited.no_number(
+                        self.path, line, sensors[column], cell, may_ignore=learns
+                    ) from None
                 value = None
             numbers.append(np.nan if value is None else value)
         return numbers
@@ -144,7 +153,7 @@ class _Reader:
             self.left_out[sensors[column]] = _TEXT
         return True
 
-    def _table(self, sensors: tuple[str, ...], has_machines: bool) -> Table:
+    def _table(self, sensors: tuple[str, ...], has_machines: bool, has_faults: bool) -> Table:
         values = np.array(self.cells, dtype=np.float64).reshape(len(self.lines), len(sensors))
         kept = [column for column, name in enumerate(sensors) if name not in self.left_out]
         return Table(
@@ -159,6 +168,7 @@ class _Reader:
             left_out=self.left_out,
             lines=_whole(self.lines),
             place="line",
+            faulty=np.array(self.faulty, dtype=np.bool_) if has_faults else None,
         )
 
 

@@ -31,9 +31,9 @@ class Histories:
         Columns that no file holds numbers in: name to reason.
     rows_read
         Rows of all files.
-    empty_rows, doubled_rows
-        How many of them were left out because they have no value, or a time that a row before of
-        the same machine has.
+    empty_rows, doubled_rows, faulty_rows
+        How many of them were left out because they have no value, a time that a row before of the
+        same machine has, or a fault that the file names.
     """
 
     sensors: tuple[str, ...]
@@ -42,6 +42,7 @@ class Histories:
     rows_read: int
     empty_rows: int
     doubled_rows: int
+    faulty_rows: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,9 @@ class _Rows:
 def join(tables: Sequence[Table], machine: str) -> Histories:
     """Join the rows of files into one history per machine.
 
-    A time that a file repeats counts once, as in a stream: the first row stays.
+    A time that a file repeats counts once, as in a stream: the first row stays. Rows for which a
+    fault is named are left out, as the trainer leaves out what a label covers: to the fit they are
+    a silence.
 
     Parameters
     ----------
@@ -77,13 +80,16 @@ def join(tables: Sequence[Table], machine: str) -> Histories:
     """
     sensors = tuple(sorted({name for table in tables for name in table.sensors}))
     of_machine: dict[str, list[_Rows]] = {}
-    empty = 0
+    empty = faulty = 0
     for index, table in enumerate(tables):
         values = take(table.sensors, table.values, sensors)
-        filled = table.filled()
-        empty += int(len(table) - filled.sum())
+        kept = table.filled()
+        empty += int(len(table) - kept.sum())
+        if table.faulty is not None:
+            faulty += int((kept & table.faulty).sum())
+            kept &= ~table.faulty
         for machine_id, rows in table.rows_by_machine(machine).items():
-            own = rows[filled[rows]]
+            own = rows[kept[rows]]
             of_machine.setdefault(machine_id, []).append(
                 _Rows(np.full(len(own), index), own, table.timestamps_ms[own], values[own])
             )
@@ -96,7 +102,12 @@ def join(tables: Sequence[Table], machine: str) -> Histories:
         if len(unique.row):
             histories.append(MachineHistory(machine_id, unique.times_ms, unique.values))
     if not histories:
-        raise UntrainableHistory("no row of the input holds a value")
+        raise UntrainableHistory(
+            f"a fault is named for every row ({faulty:,}) that has a value; nothing healthy is "
+            "left to learn from"
+            if faulty
+            else "no row of the input holds a value"
+        )
     left_out = {
         name: reason
         for table in tables
@@ -104,7 +115,7 @@ def join(tables: Sequence[Table], machine: str) -> Histories:
         if name not in sensors
     }
     read = sum(len(table) for table in tables)
-    return Histories(sensors, tuple(histories), left_out, read, empty, doubled)
+    return Histories(sensors, tuple(histories), left_out, read, empty, doubled, faulty)
 
 
 def _sorted(parts: Sequence[_Rows]) -> _Rows:

@@ -20,7 +20,7 @@ from faultline.offline.table import (
 )
 from faultline.readings import check_machine_id
 from faultline.sources import delimited
-from faultline.sources.delimited import timestamp_ms
+from faultline.sources.delimited import names_fault, timestamp_ms
 
 # Rows looked at to tell what a number in the timestamp column counts.
 _HEAD_ROWS = 100
@@ -42,6 +42,9 @@ def read_parquet(path: Path, layout: Layout, wanted: Sequence[str] | None) -> Ta
         _require(path, names, layout)
         sensors, left_out = _sensors(path, schema, layout, wanted)
         read = dict.fromkeys([layout.timestamp_column, *sensors])
+        has_faults = wanted is None and layout.has_faults(names)
+        if has_faults:
+            read[layout.fault_column] = None
         if layout.machine_column is not None:
             read[layout.machine_column] = None
         table = file.read(columns=list(read))
@@ -65,6 +68,7 @@ def read_parquet(path: Path, layout: Layout, wanted: Sequence[str] | None) -> Ta
         left_out=left_out,
         lines=np.arange(1, table.num_rows + 1),
         place="row",
+        faulty=_faulty(table.column(layout.fault_column)) if has_faults else None,
     )
 
 
@@ -154,6 +158,12 @@ def _times(
 
 def _is_string(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _faulty(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    return np.array(
+        [cell is not None and names_fault(str(cell)) for cell in column.to_pylist()], dtype=np.bool_
+    )
 
 
 def _machines(path: Path, table: pa.Table, layout: Layout) -> list[str]:

@@ -11,6 +11,8 @@ from faultline.offline.wording import duration, percent
 
 _INJECTED = "injected faults"
 _DAY_S = 86_400.0
+# So many times the rate asked for is no chance of a short history.
+_FAR_ABOVE = 3.0
 
 
 def false_alarms(learnt: Learnt) -> Block:
@@ -20,7 +22,16 @@ def false_alarms(learnt: Learnt) -> Block:
         f"{percent(expected.row_rate, 2)} of the held-out windows score above 1.0",
         f"as alarms: {_seen(expected.alarms, expected.machine_days)}",
     ]
+    asked = learnt.config.false_alarm_rate
+    if expected.row_rate > _FAR_ABOVE * asked:
+        lines.append(
+            f"warning: that is {expected.row_rate / asked:.0f} times the {percent(asked, 2)} asked "
+            "for: parts of the history are unlike the rest. Leave out rows of faults and start-ups "
+            "(name them in a column `fault`), or give a longer history in which every way of "
+            "running comes several times"
+        )
     content = {
+        "asked_rate": asked,
         "held_out_rate": expected.row_rate,
         "held_out_alarms": expected.alarms,
         "machine_days": expected.machine_days,

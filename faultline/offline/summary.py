@@ -41,11 +41,14 @@ def rows(learnt: Learnt) -> Block:
             f"left out: {histories.doubled_rows:,} with a timestamp that a row before has (the "
             "first counts; if these are of several machines, name the column with --machine-column)"
         )
+    if histories.faulty_rows:
+        lines.append(f"left out: {histories.faulty_rows:,} for which the file names a fault")
     content = {
         "used": learnt.rows,
         "read": histories.rows_read,
         "empty": histories.empty_rows,
         "doubled": histories.doubled_rows,
+        "faulty": histories.faulty_rows,
         "start": start,
         "end": end,
     }

@@ -53,7 +53,7 @@ class Layout:
     ignore
         Columns that are no sensors.
     fault_column
-        Names the fault that a row was taken under; never a sensor.
+        Names the fault that a row was taken under, empty or 0 when healthy; never a sensor.
     """
 
     timestamp_column: str = "timestamp"
@@ -66,6 +66,11 @@ class Layout:
         """Names of the columns that have another meaning than a sensor's."""
         machine = () if self.machine_column is None else (self.machine_column,)
         return (self.timestamp_column, *machine, self.fault_column)
+
+    def has_faults(self, columns: Sequence[str]) -> bool:
+        """Whether one of a file's columns names faults."""
+        taken = (*self.roles()[:-1], *self.ignore)
+        return self.fault_column in columns and self.fault_column not in taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +93,9 @@ class Table:
         Names, and shape (n, d), float64, NaN where missing.
     left_out
         Columns that were not read: name to reason.
+    faulty
+        Shape (n,): rows for which a fault is named; None without a column of faults, or when it
+        was not asked for.
     lines, place
         Shape (n,): where each row stands, counted in what `place` names.
     """
@@ -103,6 +111,7 @@ class Table:
     left_out: dict[str, str]
     lines: NDArray[np.int64]
     place: Literal["line", "row"]
+    faulty: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.timestamps_ms)

@@ -24,6 +24,7 @@ _MOST_NAMES = 40
 _SEPARATORS = ",;\t"
 _PER_MS = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
+_NO_FAULT = _MISSING | {"0", "0.0", "false"}
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZIP_MAGIC = b"PK"
 
@@ -166,6 +167,15 @@ def number(cell: str, decimal_comma: bool) -> float | None:
     return float(text.replace(",", ".") if decimal_comma else text)
 
 
+def names_fault(cell: str) -> bool:
+    """Whether a cell of a column of faults names one, or is a label other than 0 or false.
+
+    >>> names_fault("leak"), names_fault("1"), names_fault(" "), names_fault("0")
+    (True, True, False, False)
+    """
+    return cell.strip().lower() not in _NO_FAULT
+
+
 def is_text(cells: Iterable[str], decimal_comma: bool) -> bool:
     """Whether there are filled cells, and no number among them."""
     filled = False
@@ -187,12 +197,22 @@ def text_columns(table: Delimited) -> frozenset[int]:
     )
 
 
-def no_number(path: Path, line: int, column: str, cell: str) -> InvalidCsv:
-    """Say that a cell should hold a number."""
+def no_number(
+    path: Path, line: int, column: str, cell: str, *, may_ignore: bool = True
+) -> InvalidCsv:
+    """Say that a cell should hold a number.
+
+    Parameters
+    ----------
+    may_ignore
+        Whether whoever reads the file could leave the column out.
+    """
+    told = f"{path}: line {line}, column {column!r}: {cell!r} is not a number. "
     return InvalidCsv(
-        f"{path}: line {line}, column {column!r}: {cell!r} is not a number. "
-        "Leave a missing value empty; a column that is no sensor is left out with --ignore when "
-        "learning and when sending"
+        f"{told}Leave a missing value empty; a column that is no sensor is left out with --ignore "
+        "when learning and when sending"
+        if may_ignore
+        else f"{told}Leave a missing value empty; the model learnt this column as a sensor"
     )
 
 

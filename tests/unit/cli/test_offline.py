@@ -310,3 +310,14 @@ def test_help_teaches_without_loading_what_it_does_not_need(name: str) -> None:
     assert "--timestamp-column" in output
     loaded: set[Any] = set(output.split())
     assert not {"sklearn", "matplotlib", "pyarrow", "mlflow"} & loaded
+
+
+def test_fit_leaves_out_the_rows_that_the_named_column_marks(tmp_path: Path) -> None:
+    header, *rows = write_csv(tmp_path / "train.csv", 1, 900, slice(400, 500)).read_text().split()
+    marked = [f"{row},{int(400 <= at < 500)}" for at, row in enumerate(rows)]
+    (tmp_path / "train.csv").write_text("\n".join([f"{header},broken", *marked]))
+    fit = ("fit", "--input", tmp_path / "train.csv", "--model", tmp_path / "m", "--no-evaluation")
+    assert "no input has brokn" in failure(*fit, "--fault-column", "brokn")
+    told = done(*fit, "--fault-column", "broken")
+    assert "left out: 100 for which the file names a fault" in told
+    assert "800 from" in told

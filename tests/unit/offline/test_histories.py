@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as pq
 import pytest
 
 from faultline.errors import UntrainableHistory
@@ -19,6 +22,28 @@ def joined(folder: Path, *texts: str, machine_column: str | None = None) -> Hist
         path.write_text(text)
         tables.append(read_table(path, layout))
     return join(tables, "machine")
+
+
+@pytest.mark.parametrize("marks", [("leak", ""), ("1", "0")])
+def test_nothing_is_learnt_from_rows_for_which_the_file_names_a_fault(
+    tmp_path: Path, pump: Any, marks: tuple[str, str]
+) -> None:
+    rows = pump.faulty_rows()
+    header, *lines = pump.csv_text(rows).splitlines()
+    faulty = range(pump.fault_from, pump.fault_to)
+    cells = [f"{line},{marks[number not in faulty]}" for number, line in enumerate(lines)]
+    path = tmp_path / "labelled.csv"
+    path.write_text("\n".join([f"{header},fault", *cells]))
+    packed = tmp_path / "labelled.parquet"
+    pq.write_table(arrow_csv.read_csv(path), packed)
+    for file in (path, packed):
+        joined = join([read_table(file, Layout())], "machine")
+        assert joined.faulty_rows == len(faulty)
+        [machine] = joined.machines
+        kept = (machine.timestamps_ms - pump.start_ms) // 1_000
+        assert kept.tolist() == [number for number in range(600) if number not in faulty]
+        ignored = join([read_table(file, Layout(ignore=("fault",)))], "machine")
+        assert (ignored.faulty_rows, len(ignored.machines[0].timestamps_ms)) == (0, 600)
 
 
 def test_files_are_stretches_of_one_machine_in_time_order(tmp_path: Path) -> None:
@@ -65,3 +90,8 @@ def test_a_column_that_one_file_has_as_text_and_another_as_numbers_is_used(tmp_p
 def test_files_without_a_single_value_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UntrainableHistory, match="no row of the input holds a value"):
         joined(tmp_path, "timestamp,a\n1,\n2,\n")
+
+
+def test_a_history_of_faults_only_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UntrainableHistory, match=r"a fault is named for every row \(2\)"):
+        joined(tmp_path, "timestamp,a,fault\n1,2,leak\n2,3,leak\n")

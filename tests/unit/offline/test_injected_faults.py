@@ -72,3 +72,13 @@ def test_without_an_evaluation_that_is_told(learnt: Learnt) -> None:
     assert isinstance(learnt.evaluation, NotEvaluated)
     assert block.lines == ["not evaluated: it was not asked for"]
     assert block.content == {"not_evaluated": "it was not asked for"}
+
+
+@pytest.mark.parametrize(("rate", "warned"), [(0.005, False), (0.02, True)])
+def test_far_more_false_alarms_than_asked_for_come_with_what_to_do(
+    learnt: Learnt, rate: float, warned: bool
+) -> None:
+    told = prospects.false_alarms(
+        replace(learnt, fit=replace(learnt.fit, held_out_alarm_rate=rate))
+    )
+    assert any("10 times the 0.20 % asked for" in line for line in told.lines) is warned
