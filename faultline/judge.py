@@ -15,7 +15,8 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from faultline.alarms import AlarmEvent, AlarmPolicy, Source, follow
-from faultline.detector import Adaptation, Detector, Health, RowState, Scores, Window
+from faultline.detector import Adaptation, Detector, Health, Scores, Window
+from faultline.detector.health import is_anywhere
 from faultline.detector.reference import Reference
 from faultline.machine_state import Adapted, LateRun, MachineState
 from faultline.readings import MAX_SENSORS, Reading
@@ -224,7 +225,8 @@ _STATUS = (
     Status.WARMING_UP,
     Status.INSUFFICIENT_DATA,
 )
-_CODE_OF_STATE = {RowState.WARMING_UP: 3, RowState.INSUFFICIENT: 4}
+_CODE_OF_STATE = np.array([0, 3, 4])
+"""By `RowState`."""
 
 
 class _Machine(NamedTuple):
@@ -267,12 +269,10 @@ def _scored(
         machine_id=machine.machine_id,
         adaptation=machine.adaptation,
     )
-    has_score = scores.state == RowState.SCORED
-    code = np.where(scores.score > 1.0, 1, 0)
+    # A score that is not there is above nothing.
+    code = _CODE_OF_STATE.take(scores.state) + (scores.score > 1.0)
     code[scores.settled] = 2
-    for state, number in _CODE_OF_STATE.items():
-        code[scores.state == state] = number
-    contributions = _contributions(detector, scores, has_score, explanation)
+    contributions = _contributions(detector, scores, explanation)
     health = _health(detector.sensors, scores.health)
     verdicts = [
         Verdict(
@@ -309,10 +309,12 @@ _SICKNESSES = ("missing", "silent", "stuck", "out_of_range")
 def _contributions(
     detector: Detector,
     scores: Scores,
-    has_score: NDArray[np.bool_],
     explanation: Explanation,
 ) -> dict[int, tuple[SensorContribution, ...]]:
-    rows = np.flatnonzero(has_score & (scores.score >= explanation.min_score))
+    # Only a scored row has a score; NaN is not above anything.
+    rows = (scores.score >= explanation.min_score).nonzero()[0]
+    if not len(rows):
+        return {}
     return {
         row: tuple(
             SensorContribution(
@@ -334,6 +336,8 @@ def _contributions(
 
 def _health(sensors: tuple[str, ...], found: Health) -> dict[int, dict[str, str]]:
     """What is wrong with single sensors, for the rows where something is."""
+    if not any(map(is_anywhere, found)):
+        return {}
     # The later wins: a silent sensor is missing as well, one out of range may be stuck there.
     named = np.zeros(found.missing.shape, dtype=np.int8)
     for number, name in enumerate(_SICKNESSES, start=1):

@@ -151,20 +151,19 @@ class Metric:
         >>> (squares / squares.sum()).round(2), unexplained.round(2)
         (array([[0.15, 0.69, 0.15]]), array([[-0.47,  1.  , -0.47]]))
         """
-        missing = np.isnan(deviation)
-        filled = np.where(missing, 0.0, deviation)
+        missing = np.isnan(deviation) if has_missing(deviation) else None
         if self.covariance is None:
-            return np.square(filled), filled, np.ones_like(filled)
-        squares, unexplained = np.zeros_like(filled), np.zeros_like(filled)
-        tolerance = np.ones_like(filled)
+            filled = deviation if missing is None else np.where(missing, 0.0, deviation)
+            return np.square(filled), filled, np.ones(filled.shape)
+        if missing is None:
+            return _parts(deviation, self._inverses.whole.precision)
+        squares, unexplained = np.zeros(deviation.shape), np.zeros(deviation.shape)
+        tolerance = np.ones(deviation.shape)
         for own, present in _patterns(~missing):
-            precision = self._inverses.of(present).precision
-            diagonal = np.diag(precision)
-            weighted = _product(filled[np.ix_(own, present)], precision)
             cells = np.ix_(own, present)
-            squares[cells] = np.square(weighted) / diagonal
-            unexplained[cells] = weighted / diagonal
-            tolerance[cells] = 1.0 / np.sqrt(diagonal)
+            squares[cells], unexplained[cells], tolerance[cells] = _parts(
+                deviation[cells], self._inverses.of(present).precision
+            )
         return squares, unexplained, tolerance
 
     def _nearest_complete(
@@ -187,6 +186,16 @@ class Metric:
     def _inverses(self) -> Inverses:
         assert self.covariance is not None
         return Inverses(self.covariance)
+
+
+def _parts(
+    deviation: NDArray[np.float64], precision: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """As `Metric.parts`, where nothing is missing."""
+    diagonal = precision.diagonal()
+    weighted = _product(deviation, precision)
+    tolerance = np.ones(weighted.shape) / np.sqrt(diagonal)
+    return np.square(weighted) / diagonal, weighted / diagonal, tolerance
 
 
 def _product(rows: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultline.detector.covariance import Metric
+from faultline.detector.distance import has_missing
 from faultline.detector.scores import Contribution
 
 ORDINARY_DEVIATIONS = 3.0
@@ -45,7 +46,7 @@ def contributions(
     scale: NDArray[np.float64],
     means: NDArray[np.float64],
     references: NDArray[np.float64],
-    widened: NDArray[np.float64],
+    widened: NDArray[np.float64] | None,
     limit: int | None,
 ) -> list[tuple[Contribution, ...]]:
     """Take the deviations of rows apart by sensor.
@@ -61,7 +62,8 @@ def contributions(
     means, references
         Shape (m, d): the rows, NaN where missing, and the places they deviate from, in scales.
     widened
-        Shape (m, d): by what each deviation was divided because part of its window is missing.
+        Shape (m, d): by what each deviation was divided because part of its window is missing;
+        None for 1 everywhere.
     limit
         So many sensors of each row; None for all. Shares are of the whole either way.
 
@@ -70,23 +72,29 @@ def contributions(
     list
         Per row, the largest share first. On a row without any deviation all shares are equal.
     """
-    present = ~np.isnan(means)
-    squares, unexplained, tolerance = metric.parts((means - references) / widened)
-    count, total = present.sum(axis=1, keepdims=True), squares.sum(axis=1, keepdims=True)
-    shares = np.where(total > 0, squares / np.where(total > 0, total, 1.0), 1.0 / count)
-    expected = means - unexplained * widened
-    margin = ORDINARY_DEVIATIONS * tolerance * widened * scale
+    m, d = means.shape
+    deviation = means - references
+    if widened is not None:
+        deviation /= widened
+    squares, unexplained, tolerance = metric.parts(deviation)
+    unlikely, margin = unexplained, ORDINARY_DEVIATIONS * tolerance
+    if widened is not None:
+        unlikely, margin = unexplained * widened, margin * widened
+    margin = margin * scale
+    shares, count = _shares(squares, means)
     # Absent sensors come last, and are then left out.
-    columns = np.argsort(np.where(present, -shares, 1.0), axis=1, kind="stable")[:, :limit]
-    observed_own, expected_own = centre + scale * means, centre + scale * expected
+    ranks = -shares if count is None else np.where(np.isnan(means), 1.0, -shares)
+    columns = ranks.argsort(axis=1, kind="stable")[:, :limit]
+    cells = columns + np.arange(0, m * d, d)[:, np.newaxis]
+    expected = centre + scale * (means - unlikely)
     parts = (
-        np.take_along_axis(values, columns, axis=1).tolist()
+        values.take(cells).tolist()
         for values in (
             shares,
-            observed_own,
-            expected_own,
-            expected_own - margin,
-            expected_own + margin,
+            centre + scale * means,
+            expected,
+            expected - margin,
+            expected + margin,
             unexplained > 0,
         )
     )
@@ -95,8 +103,23 @@ def contributions(
             Contribution(sensors[column], share, observed, middle, low, high, _direction(above))
             for column, share, observed, middle, low, high, above in zip(*row[:-1], strict=True)
         )[: row[-1]]
-        for row in zip(columns.tolist(), *parts, count[:, 0].tolist(), strict=True)
+        for row in zip(
+            columns.tolist(), *parts, [d] * m if count is None else count.tolist(), strict=True
+        )
     ]
+
+
+def _shares(
+    squares: NDArray[np.float64], means: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
+    """Shares of each row's parts (m, d), and how many are present (m,); None for all of them."""
+    total = squares.sum(axis=1, keepdims=True)
+    count = (~np.isnan(means)).sum(axis=1) if has_missing(means) else None
+    is_moved = total > 0
+    if np.count_nonzero(is_moved) == len(total):
+        return squares / total, count
+    equal = 1.0 / (means.shape[1] if count is None else count[:, np.newaxis])
+    return np.where(is_moved, squares / np.where(is_moved, total, 1.0), equal), count
 
 
 def by_sensor(parts: Sequence[Contribution]) -> tuple[Contribution, ...]:

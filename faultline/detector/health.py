@@ -216,6 +216,15 @@ def check_health(
     return Health(missing, stuck, out_of_range, silent)
 
 
+def is_anywhere(mask: NDArray[np.bool_]) -> bool:
+    """Whether a mask is set anywhere. For one of `nowhere` it need not be looked through.
+
+    >>> is_anywhere(nowhere(10, 2)), is_anywhere(np.array([[False, True]]))
+    (False, True)
+    """
+    return any(mask.strides) and bool(np.count_nonzero(mask))
+
+
 def nowhere(n: int, d: int) -> NDArray[np.bool_]:
     """Give a mask (n, d) that is set nowhere. It takes no memory and can't be written to."""
     return _unset(d)[:n]

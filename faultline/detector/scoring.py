@@ -44,6 +44,7 @@ class Scorer:
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
         self._preparation = _preparation(detector)
+        self._names = [name for name in detector.sensors for _ in range(detector.segments)]
         own = self._own_metric = Metric(detector.covariance if detector.covariance.size else None)
         # A machine without a baseline may differ from the type as others do.
         wider = own.widened_by(detector.between) if detector.between.size else own
@@ -52,6 +53,7 @@ class Scorer:
             name: _frame(detector, own, baseline)
             for name, baseline in zip(detector.machines, detector.baselines, strict=True)
         }
+        self._full = np.array(float(detector.window_rows))
         self._boundary = np.array(detector.boundary)
         self._unknown_score = np.array(detector.unknown_score)
         self._tracking = (
@@ -131,22 +133,24 @@ class Scorer:
         """Explain rows that have a score; as `Detector.explain_rows`."""
         detector = self._detector
         is_shape = bool(detector.origin.size)
+        counts = scores.counts[rows]
+        is_full = np.count_nonzero(counts == self._full) == counts.size
         parts = contributions(
-            np.repeat(detector.sensors, detector.segments).tolist(),
+            self._names,
             metric=self._own_metric if scores.known_machine else self._stranger.metric,
             centre=detector.centre,
             scale=detector.scale,
-            means=scores.means[rows],
+            means=scores.means.take(rows, axis=0),
             references=self._references(scores, rows),
-            widened=self._widening(scores.counts[rows]),
+            widened=None if is_full else self._widening(counts),
             limit=None if is_shape else limit,
         )
         return [by_sensor(row)[:limit] for row in parts] if is_shape else parts
 
     def _references(self, scores: Scores, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Where the clusters of some rows were when they were scored, in scales; shape (m, d)."""
-        clusters = self._detector.clusters
-        places = clusters[scores.cluster[rows]] + scores.shifts[scores.shift_of[rows]]
+        clusters = self._detector.clusters.take(scores.cluster.take(rows), axis=0)
+        places = clusters + scores.shifts.take(scores.shift_of.take(rows), axis=0)
         if scores.tracked is None:
             return places
         return places + scores.tracked.levels[scores.tracked.level_of[rows]]

@@ -90,6 +90,14 @@ class Window:
                 values[:, position] = self.values[:, column[name]]
         return Window(wanted, self.timestamps_ms, values)
 
+    def precedes(self, timestamps_ms: NDArray[np.int64]) -> bool:
+        """Whether some times (n,) strictly increase, and are all later than the window's last."""
+        if len(timestamps_ms) > 1 and not (timestamps_ms[1:] > timestamps_ms[:-1]).all():
+            return False
+        if not len(timestamps_ms) or not len(self.timestamps_ms):
+            return True
+        return timestamps_ms.item(0) > self.timestamps_ms.item(-1)
+
     def check_next(self, timestamps_ms: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Refuse rows that cannot follow: times (n,) and values (n, d).
 
@@ -104,10 +112,7 @@ class Window:
                 f"values have the shape {values.shape}; {expected[0]} timestamps and "
                 f"{expected[1]} sensors ask for {expected}"
             )
-        ordered = len(timestamps_ms) < 2 or (timestamps_ms[1:] > timestamps_ms[:-1]).all()
-        if len(self) and len(timestamps_ms):
-            ordered = ordered and timestamps_ms[0] > self.timestamps_ms[-1]
-        if not ordered:
+        if not self.precedes(timestamps_ms):
             raise ValueError(
                 "timestamps must strictly increase and be later than the window's last; take late "
                 "and duplicate rows out first"
