@@ -223,7 +223,7 @@ def _unpacked(snapshot: _AdaptedSnapshot | None) -> Adapted | None:
             for_ms=proposed.for_ms,
             last_ms=proposed.last_ms,
         ),
-        tracked=None if snapshot.tracked is None else _floats(snapshot.tracked),
+        tracked=None if snapshot.tracked is None else _places(snapshot.tracked, 2),
     )
     return Adapted(snapshot.version, adaptation)
 

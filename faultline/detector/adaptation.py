@@ -31,7 +31,8 @@ class Adaptation:
     proposed
         States beyond the boundary that may become so; None if there are none.
     tracked
-        Shape (d,): levels of the slow sensors; None before the first row. See `tracking`.
+        Shape (2, d): levels of the slow sensors, and where they came from; None before the first
+        row. See `tracking`.
     """
 
     rows: int

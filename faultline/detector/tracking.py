@@ -2,7 +2,8 @@
 
 A level moves at fixed rows of a machine's stream, by that row alone, so it does not depend on how
 the stream is cut; and it does not depend on scores, so a drift that goes on during an alarm leaves
-no false one behind.
+no false one behind. Where it moves as fast as it may, it follows what may be a fault, and keeps in
+mind where it came from: a sensor that returns there is well at once.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Tracked:
     level_of
         Shape (n,), int64: which of them is a row's.
     after
-        Shape (d,): the level after the last row.
+        Shape (2, d): the level after the last row, and where it was when it last moved by less than
+        it may.
     """
 
     levels: NDArray[np.float64]
@@ -62,8 +64,8 @@ class Tracked:
 
 
 def unknown_levels(speed: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Levels of a machine that begins: not known where tracked, 0 elsewhere."""
-    return np.where(speed > 0, np.nan, 0.0)
+    """Levels of a machine that begins, shape (2, d): not known where tracked, 0 elsewhere."""
+    return np.tile(np.where(speed > 0, np.nan, 0.0), (2, 1))
 
 
 def track(
@@ -82,7 +84,7 @@ def track(
     rule
         See there.
     level
-        Shape (d,): before these rows.
+        Shape (2, d): as `Tracked.after`, before these rows.
     rows_before
         How many rows the machine had before.
     means
@@ -104,8 +106,20 @@ def track(
     ...     begins_anew=~every)
     >>> (means - tracked.levels[tracked.level_of]).ravel()
     array([0. , 0. , 6. , 6. , 5.5])
+
+    A fault that lasts is followed as far as drift might have come; the end of it is seen at the
+    next step, however far that was:
+
+    >>> means = np.array([[3.0]] * 2 + [[9.0]] * 12 + [[3.0]] * 4)
+    >>> every = np.ones(18, dtype=bool)
+    >>> tracked = track(
+    ...     rule, unknown_levels(rule.speed), rows_before=0, means=means, judged=every,
+    ...     begins_anew=~every)
+    >>> (means - tracked.levels[tracked.level_of]).ravel()[-6:]
+    array([ 3.5,  3.5, -3. , -3. ,  0. ,  0. ])
     """
     n = len(means)
+    level, origin = level
     levels = [level]
     level_of = np.zeros(n, dtype=np.int64)
     is_tracked = rule.speed > 0
@@ -118,22 +132,38 @@ def track(
             row = _next(can_begin, row, n)
             if row < n:
                 level = _filled(level, means[row])
+                origin = _filled(origin, level)
                 levels.append(level)
                 level_of[row:] = len(levels) - 1
         row = _next(turns, row, n)
         if row >= n:
-            return Tracked(np.array(levels), level_of, level)
+            return Tracked(np.array(levels), level_of, np.array((level, origin)))
         if begins_anew[row]:
-            level = unknown_levels(rule.speed)
+            level, origin = unknown_levels(rule.speed)
             levels.append(level)
             level_of[row:] = len(levels) - 1
         else:
             now = _filled(level, means[row])
-            level = now + np.clip(SHARE * np.nan_to_num(means[row] - now), -rule.speed, rule.speed)
+            level, origin = _moved(rule, now, _filled(origin, now), means[row])
             levels += [now, level]
             level_of[row] = len(levels) - 2
             level_of[row + 1 :] = len(levels) - 1
         row += 1
+
+
+def _moved(
+    rule: TrackingRule,
+    level: NDArray[np.float64],
+    origin: NDArray[np.float64],
+    mean: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Level and origin after a step whose window has the mean; shape (d,) each."""
+    move = SHARE * np.nan_to_num(mean - level)
+    return_ = SHARE * np.nan_to_num(mean - origin)
+    is_chasing = np.abs(move) > rule.speed
+    is_back = is_chasing & (np.abs(return_) <= rule.speed)
+    level = np.where(is_back, origin + return_, level + np.clip(move, -rule.speed, rule.speed))
+    return level, np.where(is_chasing & ~is_back, origin, level)
 
 
 def _next(rows: NDArray[np.int64], at_least: int, n: int) -> int:

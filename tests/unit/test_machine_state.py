@@ -53,7 +53,7 @@ def _learnt() -> Adaptation:
             for_ms=61_000,
             last_ms=1_795_248_000_001,
         ),
-        tracked=np.array([np.nan, 0.1, -0.0]),
+        tracked=np.array([[np.nan, 0.1, -0.0], [np.nan, 0.2, 0.0]]),
     )
 
 
