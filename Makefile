@@ -50,6 +50,7 @@ bench: setup ## Measure the detector on real faults, and its speed, beside its p
 	@$(BIN)/python bench/rig.py
 	@$(BIN)/python bench/fit_speed.py
 	@$(BIN)/python bench/score_speed.py
+	@$(BIN)/python bench/predict_speed.py
 	@$(BIN)/python -m bench.predict_speed
 	@$(BIN)/python -m bench.reload
 

@@ -21,7 +21,7 @@ from mlflow.tracking import MlflowClient
 
 from faultline.adapters.mlflow.failures import translated
 from faultline.adapters.mlflow.registry import MlflowRegistry
-from faultline.adapters.mlflow.runs import _experiment, log_run
+from faultline.adapters.mlflow.runs import experiment, log_run
 from faultline.ports.predictions import Prediction
 from faultline.ports.registry import Metric, TrainingRun
 from faultline.readings import format_timestamp
@@ -58,7 +58,7 @@ class MlflowPredictionRuns:
         (prediction,) = predictions
         with translated("log a prediction"):
             if self._experiment_id is None:
-                self._experiment_id = _experiment(self._client, EXPERIMENT)
+                self._experiment_id = experiment(self._client, EXPERIMENT)
             try:
                 self._log(self._experiment_id, prediction)
             except MlflowException:

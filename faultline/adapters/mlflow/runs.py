@@ -37,7 +37,7 @@ def log_run(client: MlflowClient, run: TrainingRun) -> str:
     """
     with translated(f"log a run in {run.experiment!r}"):
         begun = client.create_run(
-            _experiment(client, run.experiment), tags=dict(run.tags), run_name=run.name
+            experiment(client, run.experiment), tags=dict(run.tags), run_name=run.name
         )
         run_id = str(begun.info.run_id)
         try:
@@ -51,7 +51,8 @@ def log_run(client: MlflowClient, run: TrainingRun) -> str:
     return run_id
 
 
-def _experiment(client: MlflowClient, name: str) -> str:
+def experiment(client: MlflowClient, name: str) -> str:
+    """Give the id of the experiment of this name; it is created, or restored, where need be."""
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
