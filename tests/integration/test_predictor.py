@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,7 +34,7 @@ from faultline.bundle import golden_batch, write_bundle
 from faultline.detector import Detector, MachineHistory
 from faultline.events import ModelEvent, ModelEventKind, model_name
 from faultline.local.home import Endpoints
-from faultline.ports.broker import Partition, Producer
+from faultline.ports.broker import Message, Partition, Producer
 from faultline.ports.registry import ModelRegistry, TrainingRun
 from faultline.readings import Reading, encode_batch, make_reading
 from faultline.settings import KafkaSettings, RegistrySettings
@@ -45,6 +46,7 @@ pytestmark = pytest.mark.real
 
 _PATIENCE_S = 90.0
 _LOOK_EVERY_S = 0.1
+_PROMOTIONS = 20
 
 
 def until(done: Callable[[], bool], what: str) -> None:
@@ -87,10 +89,17 @@ class Running:
 
 @dataclass
 class Said:
-    """What the topics hold of one machine, in the order of its partition."""
+    """What the topics hold of one machine, in the order of its partition.
+
+    Attributes
+    ----------
+    published_ms
+        When each verdict was, milliseconds since the epoch.
+    """
 
     verdicts: list[tuple[str | None, Verdict]]
     alarms: list[AlarmEvent]
+    published_ms: list[int]
 
     def first(self) -> dict[int, Verdict]:
         """What a store makes of it: the first verdict of each reading."""
@@ -232,19 +241,19 @@ class World:
         """What was said of the machine so far."""
         key = machine or self.machine
         given: list[tuple[str | None, Verdict]] = []
-        for value in self._values(topics.VERDICTS, key):
-            batch = verdicts.decode(value)
+        published_ms: list[int] = []
+        for message in self._messages(topics.VERDICTS, key):
+            batch = verdicts.decode(message.value)
             given += [(batch.model_version, verdict) for verdict in batch.verdicts]
-        return Said(
-            given,
-            [alarm_codec.decode(value) for value in self._values(topics.ALARMS, key)],
-        )
+            published_ms += [message.timestamp_ms] * len(batch.verdicts)
+        alarms = [alarm_codec.decode(one.value) for one in self._messages(topics.ALARMS, key)]
+        return Said(given, alarms, published_ms)
 
-    def _values(self, topic: Topic, key: str) -> Iterator[bytes]:
+    def _messages(self, topic: Topic, key: str) -> Iterator[Message]:
         for number in range(topic.partitions):
             for message in self.broker.read(Partition(topic.name, number)):
                 if message.key == key.encode():
-                    yield message.value
+                    yield message
 
     def wait_for(self, seconds: Sequence[int], machine: str | None = None) -> Said:
         """Wait until each of these readings has a verdict."""
@@ -295,6 +304,117 @@ def test_a_version_promoted_meanwhile_takes_over_and_is_named(world: World) -> N
     assert [verdict.status for _, verdict in said.verdicts] == (
         [Status.NO_MODEL] * 5 + [Status.NORMAL] * 10
     )
+
+
+class Load:
+    """Sends a reading and asks for predictions again and again, and keeps what it saw.
+
+    Attributes
+    ----------
+    answers
+        Of each answer: the latest version that had been promoted before it came, and the scores,
+        each with the version that it names.
+    oldest
+        By second of a reading: the version that was answering already when it was sent.
+    """
+
+    def __init__(self, world: World, predictor: Running) -> None:
+        self.answers: list[tuple[int, list[tuple[int, float]]]] = []
+        self.oldest: list[int] = []
+        self.promoted = 0
+        self.errors: list[BaseException] = []
+        self._world = world
+        self._predictor = predictor
+        self._body = encode_batch([world.reading(second, machine="new") for second in range(10)])
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        stop = threading.Event()
+        thread = threading.Thread(target=self._run, args=(stop,))
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(_PATIENCE_S)
+
+    def answering(self) -> int:
+        """The version of the last answer."""
+        return self.answers[-1][1][0][0] if self.answers else 0
+
+    def is_answering(self, version: int) -> bool:
+        return self.answering() == version
+
+    def _run(self, stop: threading.Event) -> None:
+        try:
+            while not stop.is_set():
+                oldest = self.answering()
+                self._world.send([len(self.oldest)])
+                self.oldest.append(oldest)
+                answer = self._predictor.http.post("/api/v1/predict", content=self._body)
+                assert answer.status_code == 200, answer.text
+                scored = [
+                    (int(one["model_version"]), one["score"])
+                    for one in answer.json()["predictions"]
+                    if one["score"] is not None
+                ]
+                self.answers.append((self.promoted, scored))
+        except BaseException as error:
+            self.errors.append(error)
+            raise
+
+
+def test_promotions_under_load_leave_no_error_no_gap_and_no_mixture(world: World) -> None:
+    """As with a hundred in memory, in `tests/unit/predictor`; here with the real Kafka and MLflow.
+
+    A version is known by its boundary, so what mixes two, or names another, shows.
+    """
+    boundaries = {number: 2.0 + number / 100 for number in range(1, _PROMOTIONS + 1)}
+    for boundary in boundaries.values():
+        world.register(boundary, promote=False)
+    began_ms: dict[int, int] = {}
+
+    def promote(version: int) -> None:
+        began_ms[version] = time.time_ns() // 1_000_000
+        load.promoted = version
+        world.registry.promote(world.name, str(version))
+        world.announce(str(version))
+
+    with world.predictor() as predictor:
+        load = Load(world, predictor)
+        promote(1)
+        until(partial(predictor.judges_by, world.kind, "1"), "the first version")
+        with load.running():
+            for version in boundaries:
+                if version > 1:
+                    promote(version)
+                until(partial(load.is_answering, version), f"version {version}")
+        assert load.errors == []
+        said = world.wait_for(range(len(load.oldest)))
+
+    distance = float(np.hypot(0.1, 0.1))
+    order = []
+    for promoted, scored in load.answers:
+        [version] = {version for version, _ in scored}
+        assert version <= promoted
+        assert [score for _, score in scored] == pytest.approx([distance / boundaries[version]] * 8)
+        order.append(version)
+    assert order == sorted(order)
+    assert set(order) == set(boundaries)
+
+    assert [verdict.timestamp_ms for _, verdict in said.verdicts] == [
+        1_000 * second for second in range(len(load.oldest))
+    ]
+    streamed = [int(version or 0) for version, _ in said.verdicts]
+    assert streamed == sorted(streamed)
+    for version, oldest, at_ms, (_, verdict) in zip(
+        streamed, load.oldest, said.published_ms, said.verdicts, strict=True
+    ):
+        # Live when the verdict was given: promoted before it, and no other had taken over.
+        assert oldest <= version
+        assert began_ms[version] <= at_ms
+        if verdict.timestamp_ms >= 2_000:
+            assert verdict.score == pytest.approx(distance / boundaries[version])
 
 
 def test_a_restart_continues_the_window_and_the_alarm(world: World) -> None:
