@@ -40,7 +40,7 @@ def learnt(
     known
         What was learnt before the first.
     times_ms
-        Shape (s,): when they were.
+        Shape (s,): when they were, on the clock of `Proposal.last_ms`.
     means, widened
         Shape (s, d): as `place` takes them for n rows.
 
@@ -159,7 +159,7 @@ def _proposing(frame: Frame, settle_ms: int, known: Adaptation, step: _Step) -> 
     proposed, cluster = known.proposed, step.cluster
     home = None if proposed is None else _nearest_proposed(frame, proposed, step.place)
     if proposed is not None and home is not None:
-        proposed = proposed.seen(step.place, home, step.at_ms, frame.longest_step_ms)
+        proposed = proposed.seen(step.place, home, step.at_ms)
     elif proposed is not None and proposed.has_room(cluster):
         proposed = proposed.also(step.place, cluster, step.at_ms)
     else:

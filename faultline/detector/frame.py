@@ -30,15 +30,12 @@ class Frame:
         Shape (d,), scaled: how far the machine is from its type.
     boundary
         The distance that scores 1.0.
-    longest_step_ms
-        A step that took longer was a silence, which shows no state.
     """
 
     metric: Metric
     clusters: NDArray[np.float64]
     baseline: NDArray[np.float64]
     boundary: float
-    longest_step_ms: int
 
     def shift(self, known: Adaptation) -> NDArray[np.float64]:
         """How far the clusters have moved for the machine; shape (1, d)."""

@@ -58,7 +58,7 @@ class Proposal:
     for_ms
         How long the machine was seen in these states since the last of them was found.
     last_ms
-        Up to when that was counted.
+        Up to when that was counted: in milliseconds from the machine's last row, 0 or less.
     """
 
     places: NDArray[np.float64]
@@ -88,23 +88,21 @@ class Proposal:
             last_ms=at_ms,
         )
 
-    def seen(
-        self, place: NDArray[np.float64], cluster: int, at_ms: int, longest_ms: int
-    ) -> Proposal:
-        """Return it with one more step in the mean of a cluster's state.
-
-        Of the time since the last step no more than `longest_ms` counts: what is not seen may have
-        been another state.
-        """
+    def seen(self, place: NDArray[np.float64], cluster: int, at_ms: int) -> Proposal:
+        """Return it with one more step in the mean of a cluster's state."""
         before, steps = self.places[cluster], int(self.steps[cluster]) + 1
         mean = before + np.nan_to_num(place - before) / steps
         return replace(
             self,
             places=_with(self.places, cluster, np.where(np.isnan(before), place, mean)),
             steps=_with(self.steps, cluster, steps),
-            for_ms=self.for_ms + min(max(0, at_ms - self.last_ms), longest_ms),
+            for_ms=self.for_ms + at_ms - self.last_ms,
             last_ms=at_ms,
         )
+
+    def later(self, watched_ms: int) -> Proposal:
+        """Return it with its clock at a later row."""
+        return replace(self, last_ms=self.last_ms - watched_ms)
 
     def after_ordinary(self, cluster: int, at_ms: int) -> Proposal | None:
         """Return what is left after a step within a cluster.

@@ -6,6 +6,7 @@ It knows distances and adaptation; it must not know raw rows, windows or sensors
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +47,7 @@ def place(
     adaptation: Adaptation,
     *,
     timestamps_ms: NDArray[np.int64],
+    max_gap_ms: int,
     means: NDArray[np.float64],
     widened: NDArray[np.float64] | None,
     judged: NDArray[np.bool_],
@@ -61,6 +63,10 @@ def place(
         The machine's clusters.
     adaptation
         What was learnt of it before, in the same scales.
+    timestamps_ms
+        Shape (n + 1,): of the row before, too; shape (n,) where there was none.
+    max_gap_ms
+        A longer silence shows no state and takes no time.
     means
         Shape (n, d), scaled; NaN is missing.
     widened
@@ -72,12 +78,14 @@ def place(
     stretches: list[_Stretch] = []
     start = 0
     steps = [at for at in rule.steps(adaptation.rows, n) if judged[at]]
+    if steps or adaptation.proposed is not None:
+        watched_ms = _watched_ms(timestamps_ms, n, max_gap_ms)
     if steps:
         after = learnt(
             frame,
             rule,
             adaptation,
-            times_ms=timestamps_ms[steps],
+            times_ms=watched_ms[steps],
             means=means[steps],
             widened=None if widened is None else widened[steps],
         )
@@ -87,7 +95,18 @@ def place(
     if start < n or not stretches:
         stretches.append(_Stretch(start, n, adaptation))
     found = _found(frame, stretches, means, widened, judged)
-    return Placed(*found, adaptation.later(n))
+    adaptation = adaptation.later(n)
+    if adaptation.proposed is not None and n:
+        adaptation = replace(adaptation, proposed=adaptation.proposed.later(watched_ms.item(-1)))
+    return Placed(*found, adaptation)
+
+
+def _watched_ms(timestamps_ms: NDArray[np.int64], n: int, max_gap_ms: int) -> NDArray[np.int64]:
+    """How long the machine was watched from the row before to each of the last n; shape (n,)."""
+    elapsed = np.diff(timestamps_ms)
+    watched = np.zeros(n, dtype=np.int64)
+    np.cumsum(np.where(elapsed > max_gap_ms, 0, elapsed), out=watched[n - len(elapsed) :])
+    return watched
 
 
 class _Stretch(NamedTuple):

@@ -87,7 +87,8 @@ class Scorer:
             frame,
             detector.rule,
             adaptation,
-            timestamps_ms=window.timestamps_ms[len(window) - n :],
+            timestamps_ms=window.timestamps_ms[max(0, len(window) - n - 1) :],
+            max_gap_ms=detector.max_gap_ms,
             means=places,
             widened=widened,
             judged=is_scored,
@@ -186,8 +187,7 @@ class Scorer:
 
 
 def _frame(detector: Detector, metric: Metric, baseline: NDArray[np.float64]) -> Frame:
-    longest_ms = detector.rule.step_rows * detector.max_gap_ms
-    return Frame(metric, detector.clusters, baseline, detector.boundary, longest_ms)
+    return Frame(metric, detector.clusters, baseline, detector.boundary)
 
 
 def _preparation(detector: Detector) -> Preparation:

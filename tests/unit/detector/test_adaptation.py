@@ -215,6 +215,22 @@ def test_a_silence_does_not_count_as_a_stable_time() -> None:
     assert not scores.settled.any()
 
 
+def test_silences_between_a_few_rows_do_not_add_up_to_a_stable_time() -> None:
+    judge = detector(max_gap_ms=10 * STEP_MS)
+    times = STEP_MS * np.arange(80, dtype=np.int64)
+    for first in (17, 34, 51):
+        times[first:] += 100 * SETTLE_MS
+    watched_ms = STEP_MS * (np.arange(80) - np.searchsorted([17, 34, 51], np.arange(80), "right"))
+
+    whole, _ = judge.score(Window.empty(SENSORS), times, at(3.0, 80))
+    first, window = judge.score(Window.empty(SENSORS), times[:36], at(3.0, 36))
+    rest, _ = judge.score(window, times[36:], at(3.0, 44), adaptation=first.adaptation)
+
+    assert watched_ms[whole.settled.argmax()] >= SETTLE_MS
+    assert whole.settled[-1]
+    assert (np.concatenate([first.settled, rest.settled]) == whole.settled).all()
+
+
 def test_a_sensor_that_is_missing_now_and_then_does_not_keep_a_state_from_settling() -> None:
     values = at(3.0, 200)
     values[::5, 1] = np.nan

@@ -21,7 +21,7 @@ RULE = AdaptationRule(step_rows=10, follow_rows=25, settle_ms=3_000)
 
 def frame(*, covariance: bool = False) -> Frame:
     metric = Metric(COVARIANCE if covariance else None)
-    return Frame(metric, CLUSTERS, np.full(D, 0.1), BOUNDARY, longest_step_ms=10_000)
+    return Frame(metric, CLUSTERS, np.full(D, 0.1), BOUNDARY)
 
 
 def times(steps: int) -> NDArray[np.int64]:
