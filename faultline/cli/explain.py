@@ -14,10 +14,11 @@ from faultline.cli.offline import (
     MachineColumnOption,
     ModelOption,
     RegistryOption,
-    TimestampColumnOption,
+    ScoredTimestampColumnOption,
     TimestampUnit,
     TimestampUnitOption,
 )
+from faultline.offline.wording import duration
 from faultline.verdicts import Status
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 _LEAST_AROUND_ROWS = 60
 _WINDOWS_AROUND = 5
 _NO_SCORE = {
-    Status.WARMING_UP: "the window is not full yet; a score needs {window} rows without a gap",
+    Status.WARMING_UP: "the window is not full yet; a score needs {window} rows without a "
+    "silence of more than {gap}",
     Status.INSUFFICIENT_DATA: "less than half of the sensors have values in the window",
     Status.LATE: "it stands after rows of a later time, and a stream would not judge it",
     Status.DUPLICATE: "its time is that of a row before, which alone is judged",
@@ -51,7 +53,7 @@ def explain(  # noqa: PLR0917 - Typer reads options from the signature
             metavar="TIMESTAMP", help="Time of the row, as in the file or in another notation."
         ),
     ],
-    timestamp_column: TimestampColumnOption = "timestamp",
+    timestamp_column: ScoredTimestampColumnOption = None,
     timestamp_unit: TimestampUnitOption = TimestampUnit.AUTO,
     machine_column: MachineColumnOption = None,
     machine: Annotated[
@@ -85,7 +87,8 @@ def explain(  # noqa: PLR0917 - Typer reads options from the signature
         require_writable(plot, input_file)
         require_png(plot)
     loaded = offline.load(model, registry)
-    layout = Layout(timestamp_column, timestamp_unit.value, machine_column)
+    time_column = timestamp_column or loaded.timestamp_column
+    layout = Layout(time_column, timestamp_unit.value, machine_column)
     table = read_table(input_file, layout, loaded.model.detector.sensors)
     machine_id = choose_machine(table, machine, offline.MACHINE)
     row = find_row(table, at, machine_id)
@@ -116,7 +119,8 @@ def _told(loaded: Loaded, table: Table, explained: Explained, plot: Path | None)
     if verdict.score is None:
         why = _NO_SCORE.get(verdict.status, verdict.status.value)
         said = f"{explained.machine_id}: no score at this row: " + why.format(
-            window=loaded.model.detector.window_rows
+            window=loaded.model.detector.window_rows,
+            gap=duration(loaded.model.detector.max_gap_ms / 1_000),
         )
     else:
         said = sentence(explained.machine_id, verdict.contributions)

@@ -218,6 +218,7 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
         machine_type=machine_type,
         inputs=inputs,
         created_ms=time.time_ns() // 1_000_000,
+        timestamp_column=timestamp_column,
     )
     found = summary.blocks(learnt)
     name = model_name(machine_type)

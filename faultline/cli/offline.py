@@ -12,6 +12,8 @@ import msgspec
 import typer
 from typer.core import TyperCommand, TyperOption
 
+from faultline.errors import Unavailable
+
 if TYPE_CHECKING:
     from faultline.offline.models import Loaded
 
@@ -29,12 +31,17 @@ class TimestampUnit(StrEnum):
     NANOSECONDS = "ns"
 
 
-TimestampColumnOption = Annotated[
-    str,
+_TIMESTAMP_COLUMN = (
+    "Holds the time: RFC 3339 such as 2026-11-21T08:00:00Z (UTC if it names no zone), or a number "
+    "since 1970, or since a start, such as the row's."
+)
+TimestampColumnOption = Annotated[str, typer.Option(metavar="COLUMN", help=_TIMESTAMP_COLUMN)]
+ScoredTimestampColumnOption = Annotated[
+    str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Holds the time: RFC 3339 such as 2026-11-21T08:00:00Z (UTC if it names no zone), or "
-        "a number since 1970, or since a start, such as the row's.",
+        help=_TIMESTAMP_COLUMN,
+        show_default="the one that the model was fitted with",
     ),
 ]
 TimestampUnitOption = Annotated[
@@ -129,7 +136,14 @@ def load(model: str, registry: str | None) -> Loaded:
     settings = RegistrySettings()
     if registry is not None:
         settings = settings.model_copy(update={"mlflow_tracking_uri": registry})
-    return pull(model, MlflowRegistry(settings))
+    try:
+        return pull(model, MlflowRegistry(settings))
+    except Unavailable as error:
+        if "Max retries exceeded" not in str(error):
+            raise
+        raise Unavailable(
+            f"no MLflow at {settings.mlflow_tracking_uri} (start one: make up)"
+        ) from error
 
 
 def names(given: Sequence[str] | None) -> tuple[str, ...]:

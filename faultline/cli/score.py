@@ -13,7 +13,7 @@ from faultline.cli.offline import (
     MachineColumnOption,
     ModelOption,
     RegistryOption,
-    TimestampColumnOption,
+    ScoredTimestampColumnOption,
     TimestampUnit,
     TimestampUnitOption,
 )
@@ -32,7 +32,7 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
         ),
     ],
     output: Annotated[Path, typer.Option(metavar="FILE", help="Where the scores go, as CSV.")],
-    timestamp_column: TimestampColumnOption = "timestamp",
+    timestamp_column: ScoredTimestampColumnOption = None,
     timestamp_unit: TimestampUnitOption = TimestampUnit.AUTO,
     machine_column: MachineColumnOption = None,
     plot: Annotated[
@@ -91,7 +91,8 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
     if plot is not None:
         require_png(plot)
     loaded = offline.load(model, registry)
-    layout = Layout(timestamp_column, timestamp_unit.value, machine_column)
+    time_column = timestamp_column or loaded.timestamp_column
+    layout = Layout(time_column, timestamp_unit.value, machine_column)
     table = read_table(input_file, layout, loaded.model.detector.sensors)
     with progress_bar("score", len(table), as_json) as advance:
         scored = score_table(
@@ -102,8 +103,10 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
             after_part=advance,
         )
     write_scores(output, table, scored, details=details)
-    told = summary(loaded, table, scored) | {"output": str(output), "plot": None}
-    if plot is not None:
+    told = summary(loaded, table, scored, layout) | {"output": str(output), "plot": None}
+    if plot is not None and not told["scored"]:
+        typer.echo("no picture: no row has a score", err=True)
+    elif plot is not None:
         from faultline.offline.plots import draw_scores  # noqa: PLC0415 - needs matplotlib
 
         told["plot"] = {"file": str(plot), "machine_id": draw_scores(plot, table, scored)}

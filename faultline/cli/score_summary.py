@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
-from faultline.offline.wording import count
+from faultline.cli.offline import MACHINE
+from faultline.offline.wording import count, duration
 from faultline.readings import format_timestamp, parse_timestamp
 from faultline.verdicts import Reason
 
@@ -18,21 +19,28 @@ if TYPE_CHECKING:
     from faultline.offline.models import Loaded
     from faultline.offline.scoring import Scored
     from faultline.offline.sickness import Sickness
-    from faultline.offline.table import Table
+    from faultline.offline.table import Layout, Table
 
 _TOLD_ALARMS = 20
 _TOLD_SICK = 20
+_MOST_NAMES = 20
 
 
-def summary(loaded: Loaded, table: Table, scored: Scored) -> dict[str, Any]:
+def summary(loaded: Loaded, table: Table, scored: Scored, layout: Layout) -> dict[str, Any]:
     """What is said of a scored file, as data."""
+    from faultline.offline.mismatch import is_newest_first, usual_step_ms  # noqa: PLC0415
     from faultline.offline.sickness import sick_sensors  # noqa: PLC0415 - a quick --help
 
     has_score = np.isfinite(scored.score)
     machines, known = sorted(set(scored.machines)), loaded.model.detector.machines
+    step_ms = usual_step_ms(table, MACHINE)
     return {
         "model": {"name": loaded.model.name, "version": loaded.model.version},
         "rows": len(table),
+        "newest_first": is_newest_first(table, MACHINE),
+        "step_s": None if step_ms is None else step_ms / 1_000,
+        "learnt_step_s": None if loaded.step_ms is None else loaded.step_ms / 1_000,
+        "max_gap_s": loaded.model.detector.max_gap_ms / 1_000,
         "window_rows": loaded.model.detector.window_rows,
         "scored": int(has_score.sum()),
         "above_boundary": int((scored.score[has_score] > 1.0).sum()),
@@ -42,6 +50,11 @@ def summary(loaded: Loaded, table: Table, scored: Scored) -> dict[str, Any]:
         "new_machines": [name for name in machines if name not in known] if known else [],
         "missing_sensors": [
             name for name in loaded.model.detector.sensors if name not in table.sensors
+        ],
+        "unknown_columns": [
+            name
+            for name in table.columns
+            if name and name not in {*layout.roles(), *loaded.model.detector.sensors}
         ],
         "sensor_faults": scored.reason.count(Reason.SENSOR_FAULT.value),
         "sick_sensors": [_sickness(one, table) for one in sick_sensors(scored, table)],
@@ -101,9 +114,11 @@ def tell(told: dict[str, Any], table: Table) -> None:
             err=True,
         )
     if told["missing_sensors"]:
-        typer.echo(
-            "not in the file, scored without: " + ", ".join(told["missing_sensors"]), err=True
-        )
+        unknown = told["unknown_columns"]
+        renamed = f"; not in the model, perhaps renamed: {_some(unknown)}" if unknown else ""
+        missing = ", ".join(told["missing_sensors"])
+        typer.echo(f"not in the file, scored without: {missing}{renamed}", err=True)
+    _tell_mismatch(told)
     _tell_sensors(told)
     if not told["scored"]:
         typer.echo(f"no row has a score: {_why_none(told)}", err=True)
@@ -128,8 +143,35 @@ def _tell_sensors(told: dict[str, Any]) -> None:
         typer.echo(f"and {len(sick) - _TOLD_SICK} more sick sensors; --json names all")
 
 
+def _tell_mismatch(told: dict[str, Any]) -> None:
+    from faultline.offline.mismatch import is_other_pace  # noqa: PLC0415 - a quick --help
+
+    if told["newest_first"]:
+        typer.echo("this file is newest first; sort it by time", err=True)
+    step, learnt = told["step_s"], told["learnt_step_s"]
+    if step and learnt and is_other_pace(step, learnt):
+        typer.echo(
+            f"steps of {duration(step)}, the model learnt from steps of {duration(learnt)}: fit "
+            "one at this rate",
+            err=True,
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"{', '.join(names[:_MOST_NAMES])}{more}"
+
+
 def _why_none(told: dict[str, Any]) -> str:
-    if told["statuses"].get("insufficient_data"):
+    statuses = told["statuses"]
+    if told["newest_first"]:
+        return "a row that is older than the one before is not judged"
+    if told["step_s"] and told["step_s"] > told["max_gap_s"]:
+        return (
+            f"a silence of more than {duration(told['max_gap_s'])} begins a window anew, and the "
+            f"rows are {duration(told['step_s'])} apart"
+        )
+    if statuses.get("insufficient_data", 0) > statuses.get("warming_up", 0):
         return "fewer than half of the model's sensors have values"
     return f"a score needs {told['window_rows']} rows in time order without a gap"
 

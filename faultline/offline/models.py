@@ -23,6 +23,16 @@ class Loaded:
     model: Model
     bundle: Bundle
 
+    @property
+    def step_ms(self) -> int | None:
+        """The usual time between two rows of the training; None where that is not known."""
+        return self.bundle.manifest.step_ms or self.model.detector.step_ms or None
+
+    @property
+    def timestamp_column(self) -> str:
+        """The column of the time in the files it was fitted to, if that is known."""
+        return str(self.bundle.manifest.summary.get("timestamp_column", "timestamp"))
+
 
 def is_reference(text: str) -> bool:
     """Whether it names a registered model and no folder."""

@@ -25,6 +25,8 @@ def read_table(path: Path, layout: Layout, wanted: Sequence[str] | None = None) 
     FaultlineError
         Naming file, line (or row) and column of what is wrong.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InvalidTable(f"{path}: is a pipe or a device; write it to a file first and give that")
     try:
         with path.open("rb") as file:
             is_parquet = file.read(4) == _PARQUET_MAGIC

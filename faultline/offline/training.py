@@ -157,7 +157,13 @@ def require_free(folder: Path, overwrite: bool) -> None:
 
 
 def save(
-    learnt: Learnt, folder: Path, *, machine_type: str, inputs: Sequence[Path], created_ms: int
+    learnt: Learnt,
+    folder: Path,
+    *,
+    machine_type: str,
+    inputs: Sequence[Path],
+    created_ms: int,
+    timestamp_column: str = "timestamp",
 ) -> str:
     """Write the bundle, in place of the one that may be there; returns its sum.
 
@@ -167,6 +173,8 @@ def save(
         The files, for the bundle's lineage.
     created_ms
         Milliseconds since the epoch.
+    timestamp_column
+        Of the files; those to score have the same, unless it is said otherwise.
 
     Raises
     ------
@@ -192,7 +200,9 @@ def save(
                 "silhouette_metric": "euclidean",
                 "held_out_alarm_rate": learnt.fit.held_out_alarm_rate,
                 "settings": asdict(learnt.config),
+                "timestamp_column": timestamp_column,
             },
+            step_ms=median_step_ms(learnt.histories.machines),
             reference=make_reference(
                 learnt.fit.detector,
                 learnt.histories.sensors,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -321,3 +323,87 @@ def test_fit_leaves_out_the_rows_that_the_named_column_marks(tmp_path: Path) -> 
     told = done(*fit, "--fault-column", "broken")
     assert "left out: 100 for which the file names a fault" in told
     assert "800 from" in told
+
+
+def stretched(day: Path, seconds: int, *, newest_first: bool = False) -> None:
+    header, *rows = day.read_text().splitlines()
+    rows = [
+        f"{format_timestamp(START_MS + 1_000 * seconds * at)},{row.partition(',')[2]}"
+        for at, row in enumerate(rows)
+    ]
+    day.write_text("\n".join([header, *(reversed(rows) if newest_first else rows)]))
+
+
+def test_score_says_that_the_rows_come_at_another_rate(
+    model: Path, day: Path, tmp_path: Path
+) -> None:
+    plot = tmp_path / "s.png"
+    asked = ("score", "--model", model, "--input", day, "--output", tmp_path / "s.csv")
+    said = "the model learnt from steps of 1 s: fit one at this rate"
+    assert said not in done(*asked)
+    stretched(day, 3)
+    assert f"steps of 3 s, {said}" in done(*asked)
+    stretched(day, 60)
+    told = done(*asked, "--plot", plot)
+    assert f"steps of 60 s, {said}" in told
+    assert "no row has a score: a silence of more than 30 s begins a window anew" in told
+    assert "no picture: no row has a score" in told
+    assert not plot.exists()
+
+
+def test_score_says_that_a_file_is_newest_first(model: Path, day: Path, tmp_path: Path) -> None:
+    asked = ("score", "--model", model, "--input", day, "--output", tmp_path / "s.csv")
+    assert "newest first" not in done(*asked)
+    stretched(day, 1, newest_first=True)
+    told = done(*asked)
+    assert "this file is newest first; sort it by time" in told
+    assert "steps of" not in told
+
+
+def test_the_time_column_of_the_fit_is_that_of_the_files_to_score(tmp_path: Path) -> None:
+    train = write_csv(tmp_path / "train.csv", 1)
+    day = write_csv(tmp_path / "day.csv", 2, 400, slice(200, 300))
+    for path in (train, day):
+        path.write_text(path.read_text().replace("timestamp", "measured_at", 1))
+    model = ("--model", tmp_path / "m")
+    done(*("fit", "--input", train, "--no-evaluation", "--timestamp-column", "measured_at"), *model)
+    scored = ("score", *model, "--input", day, "--output", tmp_path / "s.csv")
+    assert "371 scored" in done(*scored)
+    assert "flow" in done("explain", *model, "--input", day, "--at", "2026-01-01T00:04:40Z")
+    day.write_text(day.read_text().replace("measured_at", "at", 1))
+    assert "no column 'measured_at'" in failure(*scored)
+    assert "371 scored" in done(*scored, "--timestamp-column", "at")
+
+
+def test_score_names_what_it_does_not_know_and_no_option_that_it_lacks(
+    model: Path, day: Path, tmp_path: Path
+) -> None:
+    asked = ("score", "--model", model, "--input", day, "--output", tmp_path / "s.csv")
+    text = day.read_text()
+    day.write_text(text.replace("noise", "noise_2", 1))
+    assert "not in the model, perhaps renamed: noise_2, site" in done(*asked)
+    lines = text.splitlines()
+    lines[300] = lines[300].replace(",", ",x", 1)
+    day.write_text("\n".join(lines))
+    told = failure(*asked)
+    assert "line 301, column 'heat'" in told
+    assert "--ignore" not in told
+
+
+def test_a_pipe_is_refused_in_a_sentence(model: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    asked = ("score", "--model", model, "--input", pipe, "--output", tmp_path / "s.csv")
+    assert "is a pipe or a device; write it to a file first" in failure(*asked)
+
+
+def test_a_registry_that_is_not_there_is_said_with_how_to_start_one(
+    day: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        model = ("--model", "models:/faultline-pump@production", "--registry", url)
+        told = failure("score", *model, "--input", day, "--output", tmp_path / "s.csv")
+    assert told == f"no MLflow at {url} (start one: make up)"
