@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from faultline.detector.evaluation import NotEvaluated
+from faultline.gate_report import GateReport
 from faultline.left_out import Cause, LeftOut
 from faultline.readings import format_timestamp
 from services.trainer.evaluation import Evaluation
@@ -24,7 +25,7 @@ _MOST_PERIODS = 5
 
 
 def description(trained: Trained, semantic_version: str, apart: Mapping[str, float]) -> str:
-    """What a person should know who sees the version in a list.
+    """What a person should know who sees the version, as Markdown: MLflow renders it.
 
     Parameters
     ----------
@@ -41,34 +42,55 @@ def description(trained: Trained, semantic_version: str, apart: Mapping[str, flo
         )
     machines = names([history.machine_id for history in dataset.histories])
     left_out, slow = reasons(fit.left_out_sensors), reasons(fit.slow_sensors)
-    sentences = [
+    trained_on = (
         f"Trained on {dataset.rows:,} readings of "
         f"{len(dataset.histories)} machines of type {dataset.machine_type} ({machines}), "
         f"{format_timestamp(dataset.start_ms)} to {format_timestamp(dataset.end_ms)}."
         + _left_out(dataset.left_out, dataset.left_out_rows)
-        + f" Semantic version {semantic_version}.",
+        + f" Semantic version {semantic_version}."
+    )
+    learnt = [
         f"{len(fit.detector.sensors)} sensors: {names(fit.detector.sensors)}."
-        + (f" Left out: {left_out[:500]}." if left_out else "")
-        + (
-            f" Slow, so judged by how they jump and not by how they drift: {slow[:500]}."
+        + (f" Left out: {left_out[:500]}." if left_out else ""),
+        *(
+            [f"Slow, so judged by how they jump and not by how they drift: {slow[:500]}."]
             if slow
-            else ""
+            else []
         ),
-        f"Window: {fit.detector.window_rows} rows ({fit.window_reason}).",
         f"Found {clusters}: {fit.k_reason}." + _told_apart(apart),
+        f"Window: {fit.detector.window_rows} rows ({fit.window_reason}).",
         f"Distance: {fit.distance_reason}.",
         f"With a baseline of their own: {names(fit.detector.machines)}."
         if fit.detector.machines
         else "No machine has a baseline of its own: the type's holds for all.",
+    ]
+    expected = [
+        _evaluated(evaluation),
         f"Boundary at the distance {fit.detector.boundary:.4g}; of all held-out windows "
         f"{fit.held_out_alarm_rate:.2%} lie above it, which is the rate of alarms to expect on "
         "readings as mixed as these. The gate looks at the ordinary ones, without the worst fifth "
         "of the blocks.",
-        _evaluated(evaluation),
         _LIMITS,
-        f"Gate: {gate.decision} ({gate.reason}).",
     ]
-    return "\n\n".join(sentences)
+    # MLflow shows few tags and no stage above the fold: what decides comes first here.
+    sections = [
+        trained_on,
+        _section(f"Gate: {gate.decision}", _gate_said(gate)),
+        _section("What it has learnt", learnt),
+        _section("What to expect of it", expected),
+    ]
+    return "\n\n".join(sections)
+
+
+def _section(heading: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"**{heading}**", "", *(f"- {line}" for line in lines)])
+
+
+def _gate_said(gate: GateReport) -> list[str]:
+    """What was refused, or else every check and note."""
+    refused = [check.reason for check in gate.checks if not check.passed]
+    told = refused or [*(check.reason for check in gate.checks), *gate.notes]
+    return [f"{line[0].upper()}{line[1:]}." for line in told]
 
 
 def _left_out(periods: Sequence[LeftOut], rows: int) -> str:

@@ -6,22 +6,25 @@ from faultline.gate_report import Check, GateReport
 
 
 def gate_page(report: GateReport) -> str:
-    """Write Markdown: the decision, then every check with its value, its limit and its verdict."""
+    """Write Markdown: the decision, every check with its value, limit and verdict, then in words.
+
+    What is refused comes first: MLflow shows the first lines of a long table, in even columns.
+    """
+    checks = sorted(report.checks, key=lambda check: check.passed)
     lines = [
         f"# Gate: {report.decision}",
         "",
-        f"{report.reason}.",
+        "| check | value | limit | verdict |",
+        "|---|---|---|---|",
+        *map(_line, checks),
         "",
-        "| check | value | limit | verdict | in words |",
-        "|---|---|---|---|---|",
-        *map(_line, report.checks),
-        *(f"\n{note}." for note in report.notes),
+        *(f"- {check.name}: {check.reason}." for check in checks),
+        *(f"\n{note[0].upper()}{note[1:]}." for note in report.notes),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _line(check: Check) -> str:
-    value = "undefined" if check.value is None else f"{check.value:.6g}"
+    value = "undefined" if check.value is None else f"{check.value:.4g}"
     verdict = "passed" if check.passed else "**refused**"
-    words = check.reason.replace("|", r"\|")
-    return f"| {check.name} | {value} | {check.must_be} {check.limit:g} | {verdict} | {words} |"
+    return f"| {check.name} | {value} | {check.must_be} {check.limit:g} | {verdict} |"

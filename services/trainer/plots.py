@@ -55,7 +55,9 @@ def draw_silhouettes(
             markersize=11 if one.k == chosen_k else 7,
         )
     axes.set_xticks([one.k for one in candidates])
-    axes.set_xlabel("clusters k (cross: has a tiny cluster, not considered)")
+    axes.set_xlabel(
+        "clusters k (cross: not considered, for a tiny, unstable or unseparated cluster)"
+    )
     axes.set_ylabel(f"Euclidean silhouette of {sample_rows} windows")
     axes.set_title(f"Silhouette by k; chosen: {chosen_k}")
     save(figure, path)
@@ -77,6 +79,7 @@ def draw_timelines(path: Path, timelines: Sequence[Timeline]) -> None:
         axes.set_ylim(bottom=0)
         axes.set_ylabel(plain(timeline.machine_id, 20), fontsize=8)
     left_out = len(timelines) - len(shown)
+    rows[-1].set_xlabel("day and time, UTC")
     figure.suptitle(
         "Held-out scores (the boundary is 1)"
         + (f"; {left_out} more machines are not shown" if left_out else "")
@@ -85,7 +88,7 @@ def draw_timelines(path: Path, timelines: Sequence[Timeline]) -> None:
 
 
 def draw_profiles(path: Path, profiles: Sequence[ClusterProfile], sensors: Sequence[str]) -> None:
-    """Draw how each cluster's sensors lie relative to the mean of all clusters."""
+    """Draw each cluster's mean of every sensor, coloured by where it lies among the clusters."""
     shown = sensors[:_MAX_SENSORS]
     means = np.array([[profile.means[name] for name in shown] for profile in profiles])
     spread = means.std(axis=0)
@@ -96,12 +99,24 @@ def draw_profiles(path: Path, profiles: Sequence[ClusterProfile], sensors: Seque
     axes = figure.subplots()
     limit = max(1.0, float(np.abs(relative).max()))
     image = axes.imshow(relative, cmap="coolwarm", vmin=-limit, vmax=limit, aspect="auto")
+    # With two clusters every colour is at its end: the means themselves say how far apart they are.
+    for row, column in np.ndindex(means.shape):
+        ends = abs(relative[row, column]) > 0.6 * limit
+        axes.text(
+            column,
+            row,
+            f"{means[row, column]:.4g}",
+            ha="center",
+            va="center",
+            fontsize=7,
+            color="w" if ends else "k",
+        )
     axes.set_xticks(range(len(shown)), [plain(name, 24) for name in shown], rotation=60, ha="right")
     axes.set_yticks(
         range(len(profiles)),
         [f"cluster {profile.cluster} ({profile.share:.0%})" for profile in profiles],
     )
-    figure.colorbar(image, ax=axes, label="above or below the clusters' mean")
+    figure.colorbar(image, ax=axes, label="spreads from\nthe clusters' mean")
     left_out = len(sensors) - len(shown)
     axes.set_title(
         "Cluster profiles" + (f"; {left_out} more sensors are not shown" if left_out else "")

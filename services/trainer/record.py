@@ -120,13 +120,14 @@ def version_tags(
 ) -> dict[str, str]:
     """What a version says of itself; see also `services.trainer.figures.figure_tags`."""
     fit, gate = trained.fit, trained.gate
+    # MLflow's list of versions shows the first ones, in this order.
     told = {
-        **lineage(trained, circumstances),
+        GATE_TAG: gate.decision,
         **figure_tags(trained, usage),
+        **lineage(trained, circumstances),
         "distance": fit.detector.distance,
         "slow_sensors": names(tuple(fit.slow_sensors)) or "none",
         "window_rows": str(fit.detector.window_rows),
-        GATE_TAG: gate.decision,
         GATE_REASON_TAG: gate.reason,
         SUM_TAG: bundle_sha256,
     }

@@ -16,3 +16,12 @@ def test_every_check_is_a_line_with_value_limit_and_verdict() -> None:
     assert "| rows | 100 | at least 200 | **refused** |" in page
     assert "| silhouette | undefined | at least 0.1 | passed |" in page
     assert page.count("\n|") == 2 + len(report.checks)
+    assert "- rows: 100 windows to learn from, at least 200 asked for." in page
+
+
+def test_what_is_refused_comes_first() -> None:
+    limits = GateLimits(
+        min_rows=10, min_silhouette=0.1, pass_single_cluster=False, max_alarm_rate=0.2
+    )
+    page = gate_page(judge(rows=100, silhouette=None, blocks=[BlockRate(10, 0.01)], limits=limits))
+    assert page.index("| silhouette |") < page.index("| rows |")

@@ -136,6 +136,7 @@ def test_a_description_can_be_read(world: Any) -> None:
         "Limits: ",
     ):
         assert told in text
+    assert text.index("**Gate: passed**\n\n- ") < text.index("**What it has learnt**\n\n- ")
 
 
 def test_a_run_has_a_metric_for_every_candidate(world: Any) -> None:
