@@ -60,6 +60,11 @@ class Metric:
             except np.linalg.LinAlgError:
                 raise ValueError("the covariance is not positive definite") from None
 
+    @cached_property
+    def spread(self) -> NDArray[np.float64]:
+        """Standard deviation of each sensor on its own, in scales: shape (d,), or () for 1."""
+        return np.ones(()) if self.covariance is None else np.sqrt(np.diag(self.covariance))
+
     def widened_by(self, variance: NDArray[np.float64]) -> Metric:
         """Return the metric with more variance, shape (d,), in each sensor on its own."""
         if not variance.any():

@@ -47,6 +47,8 @@ def contributions(
     means: NDArray[np.float64],
     references: NDArray[np.float64],
     widened: NDArray[np.float64] | None,
+    known: NDArray[np.bool_],
+    boundary: float,
     limit: int | None,
 ) -> list[tuple[Contribution, ...]]:
     """Take the deviations of rows apart by sensor.
@@ -64,6 +66,12 @@ def contributions(
     widened
         Shape (m, d): by what each deviation was divided because part of its window is missing;
         None for 1 everywhere.
+    known
+        Shape (m,): False where a row is unlike every cluster. A sensor that is then out of its own
+        range is expected within that, as what the others tell of it is told by sensors that are
+        off, too.
+    boundary
+        The distance that scores 1.0. Nothing beyond it is called expected.
     limit
         So many sensors of each row; None for all. Shares are of the whole either way.
 
@@ -77,7 +85,12 @@ def contributions(
     if widened is not None:
         deviation /= widened
     squares, unexplained, tolerance = metric.parts(deviation)
-    unlikely, margin = unexplained, ORDINARY_DEVIATIONS * tolerance
+    reach = min(ORDINARY_DEVIATIONS, boundary)
+    if np.count_nonzero(known) < m:
+        is_out = ~known[:, np.newaxis] & (np.abs(deviation) > reach * metric.spread)
+        unexplained = np.where(is_out, deviation, unexplained)
+        tolerance = np.where(is_out, metric.spread, tolerance)
+    unlikely, margin = unexplained, reach * tolerance
     if widened is not None:
         unlikely, margin = unexplained * widened, margin * widened
     margin = margin * scale
@@ -167,10 +180,10 @@ def sentence(machine_id: str, parts: Sequence[_Part]) -> str:
         return f"{machine_id}: no sensor deviates"
     first, *others = parts
     named = [part for part in others[: _MOST_NAMED - 1] if part.share >= _NAMED_SHARE]
-    low, high = _apart(first.expected_low, first.expected_high)
+    observed, low, high = _apart(first.observed, first.expected_low, first.expected_high)
     said = (
-        f"{machine_id}: {first.sensor} {_digits(first.observed, low, high)}, expected {low} to "
-        f"{high} ({100 * first.share:.0f} % of the deviation)"
+        f"{machine_id}: {first.sensor} {observed}, expected {low} to {high} "
+        f"({100 * first.share:.0f} % of the deviation)"
     )
     return "; ".join(
         [said, *(f"{part.sensor} {part.direction} ({100 * part.share:.0f} %)" for part in named)]
@@ -181,16 +194,11 @@ def _direction(above: bool) -> Literal["high", "low"]:
     return "high" if above else "low"
 
 
-def _apart(low: float, high: float) -> tuple[str, str]:
-    """Write two bounds with as few digits as tell them apart, but at least three."""
+def _apart(*values: float) -> list[str]:
+    """Write numbers with as few digits as tell those apart that differ, but at least three."""
+    texts: list[str] = []
     for digits in range(3, 16):
-        texts = f"{low:.{digits}g}", f"{high:.{digits}g}"
-        if texts[0] != texts[1]:
+        texts = [f"{value:.{digits}g}" for value in values]
+        if len(set(texts)) == len(set(values)):
             break
     return texts
-
-
-def _digits(value: float, *bounds: str) -> str:
-    """Write a value with as many digits as its bounds have."""
-    digits = max(len(text.lstrip("-0.").split("e")[0].replace(".", "")) for text in bounds)
-    return f"{value:.{max(3, digits)}g}"

@@ -144,6 +144,8 @@ class Scorer:
             means=scores.means.take(rows, axis=0),
             references=self._references(scores, rows),
             widened=None if is_full else self._widening(counts),
+            known=scores.known.take(rows),
+            boundary=detector.boundary,
             limit=None if is_shape else limit,
         )
         return [by_sensor(row)[:limit] for row in parts] if is_shape else parts

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -61,6 +62,7 @@ def test_the_sentence_without_any_sensor_says_so() -> None:
         (-5.5555, -4.0, -3.0, "-5.56, expected -4 to -3 "),
         (5.0, 7.0, 7.0, "5, expected 7 to 7 "),
         (123456.7, 1000.4, 1001.4, "1.235e+05, expected 1000 to 1001 "),
+        (48.98, 49.04, 49.3, "48.98, expected 49.04 to 49.3 "),
     ],
 )
 def test_numbers_have_as_many_digits_as_tell_the_range_apart(
@@ -107,6 +109,26 @@ def test_the_expected_range_is_three_deviations_of_what_the_others_leave_open() 
     left_open = 0.5 * np.sqrt(1 - 0.9**2)
     assert pressure.expected_high - pressure.expected == pytest.approx(3 * left_open)
     assert pressure.expected - pressure.expected_low == pytest.approx(3 * left_open)
+
+
+def test_no_value_beyond_the_boundary_is_called_expected() -> None:
+    near = replace(joined(), boundary=1.5, covariance=np.zeros((0, 0)))
+    rows = np.array([[10.0, 4.0, 51.8]])
+    scores, _ = near.score(Window.empty(near.sensors), np.array([0], dtype=np.int64), rows)
+    heat = near.explain(scores, 0)[0]
+
+    assert scores.score[0] > 1
+    assert heat.observed > heat.expected_high == pytest.approx(51.5)
+
+
+def test_a_sensor_far_out_of_its_own_range_is_expected_there_when_others_are_off_too() -> None:
+    # By the others alone, pressure should be as far up as flow, where it has never been.
+    parts = explained([90.0, 7.0, 50.0])
+
+    assert parts["pressure"].expected == pytest.approx(4.0)
+    assert parts["pressure"].expected_high == pytest.approx(5.5)
+    assert parts["pressure"].direction == "high"
+    assert parts["flow"].expected == pytest.approx(10.0)
 
 
 def test_two_sensors_that_move_together_as_ever_are_not_blamed() -> None:
