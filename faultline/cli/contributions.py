@@ -9,6 +9,27 @@ from faultline.verdicts import SensorContribution
 
 _HEADER = ("sensor", "share", "observed", "expected", "from", "to", "direction", "health")
 
+_NUMBERS = ("observed", "expected", "expected_low", "expected_high")
+
+
+def told_apart(numbers: Sequence[float]) -> list[str]:
+    """Write numbers with five digits, or as many more as it takes to see that they differ.
+
+    >>> told_apart([61.1441, 70.34]), told_apart([1_013_250.25, 1_013_249.75])
+    (['61.144', '70.34'], ['1013250.2', '1013249.8'])
+    """
+    for digits in range(5, 13):
+        written = [_plain(number, digits) for number in numbers]
+        if len(set(written)) == len(set(numbers)):
+            break
+    return written
+
+
+def _plain(number: float, digits: int) -> str:
+    text = f"{number:.{digits}g}"
+    # Of large numbers all digits before the point, instead of a power of ten.
+    return f"{number:.0f}" if "e+" in text and abs(number) < 1e12 else text
+
 
 def contribution_objects(
     parts: Sequence[SensorContribution], health: Mapping[str, str]
@@ -35,10 +56,7 @@ def contribution_table(sensors: Sequence[Mapping[str, Any]]) -> list[str]:
         (
             one["sensor"],
             f"{one['share'] * 100:.1f} %",
-            f"{one['observed']:.5g}",
-            f"{one['expected']:.5g}",
-            f"{one['expected_low']:.5g}",
-            f"{one['expected_high']:.5g}",
+            *told_apart([one[name] for name in _NUMBERS]),
             one["direction"],
             one["health"],
         )

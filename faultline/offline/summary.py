@@ -6,11 +6,13 @@ One function a block: what a fit learns to say is one function more in `BLOCKS`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from faultline.detector.config import FitConfig
 from faultline.offline.block import Block
+from faultline.offline.label_like import label_like
 from faultline.offline.prospects import false_alarms, injected_faults
 from faultline.offline.table import is_dated
 from faultline.offline.training import Learnt
@@ -76,13 +78,20 @@ def sensors(learnt: Learnt) -> Block:
     left_out = learnt.histories.left_out_columns | dict(learnt.fit.left_out_sensors)
     lines = [f"{len(used)} used: {_names(used)}"]
     lines += [f"left out: {name} ({reason})" for name, reason in left_out.items()]
-    return Block("sensors", lines, "sensors", {"used": used, "left_out": left_out})
+    labels = label_like(used, learnt.histories.sensors, learnt.histories.machines)
+    lines += [
+        f"{name} holds 0 and 1 only and is named like a label: if it is one, --fault-column {name} "
+        f"leaves out the rows that it marks, --ignore {name} the column alone"
+        for name in labels
+    ]
+    content = {"used": used, "left_out": left_out, "label_like": labels}
+    return Block("sensors", lines, "sensors", content)
 
 
 def slow_sensors(learnt: Learnt) -> Block:
     """Whose slow changes mean nothing, declared or found."""
     slow = dict(learnt.fit.slow_sensors)
-    lines = [f"{name}: {reason}" for name, reason in slow.items()] or ["none"]
+    lines = _joined(slow) or ["none"]
     return Block("slow sensors", lines, "slow_sensors", slow)
 
 
@@ -109,11 +118,11 @@ def clusters(learnt: Learnt) -> Block:
             for profile in fit.profiles
         ]
     refused: dict[str, list[str]] = {}
-    for one in fit.candidates:
+    for one in sorted(fit.candidates, key=lambda one: -(_finite(one.silhouette) or -1.0)):
         if one.refusal is not None:
             kind, _, _ = one.refusal.partition(":")
             refused.setdefault(kind, []).append(f"{one.k} ({_silhouette(one.silhouette)})")
-    lines += [f"not k={', '.join(ks)}: {kind}" for kind, ks in refused.items()]
+    lines += [f"not k={_names(ks, _MOST_REFUSED)}: {kind}" for kind, ks in refused.items()]
     content = {
         "k": fit.k,
         "silhouette": learnt.silhouette,
@@ -162,6 +171,11 @@ def boundary(learnt: Learnt) -> Block:
         for one in fit.held_out_blocks
         if one.high_score > _UNLIKE_THE_REST
     ]
+    if len(lines) > _ORDINARY_LINES:
+        lines.append(
+            "a fault or a start-up is best left out: remove those rows and fit again; if it was "
+            "ordinary running, a longer history with more of it makes it known"
+        )
     content = {
         "distance": detector.boundary,
         "unknown_score": detector.unknown_score,
@@ -207,7 +221,10 @@ BLOCKS: tuple[Callable[[Learnt], Block], ...] = (
 )
 
 _UNLIKE_THE_REST = 1.5
+_ORDINARY_LINES = 2
 _MOST_NAMES = 20
+_MOST_REFUSED = 3
+_COUNTED = re.compile(r"(?P<before>\D*)(?P<number>\d+)(?P<after> times .*)")
 
 
 def _finite(number: float) -> float | None:
@@ -218,7 +235,23 @@ def _silhouette(number: float) -> str:
     return f"silhouette {number:.3f}" if math.isfinite(number) else "silhouette undefined"
 
 
-def _names(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    shown = ", ".join(names[:_MOST_NAMES])
+def _joined(reasons: Mapping[str, str]) -> list[str]:
+    """Names that share a reason but for its number on one line, such as `a (7), b (5): ...`."""
+    shared: dict[str, list[tuple[str, str]]] = {}
+    for name, reason in reasons.items():
+        found = _COUNTED.fullmatch(reason)
+        general = reason if found is None else f"{found['before']}so many{found['after']}"
+        shared.setdefault(general, []).append((name, "" if found is None else found["number"]))
+    return [
+        f"{members[0][0]}: {reasons[members[0][0]]}"
+        if len(members) == 1
+        else f"{_names([f'{name} ({number})' if number else name for name, number in members])}: "
+        f"{general}"
+        for general, members in shared.items()
+    ]
+
+
+def _names(names: Sequence[str], most: int = _MOST_NAMES) -> str:
+    more = len(names) - most
+    shown = ", ".join(names[:most])
     return f"{shown} and {more} more" if more > 0 else shown

@@ -407,3 +407,14 @@ def test_a_registry_that_is_not_there_is_said_with_how_to_start_one(
         model = ("--model", "models:/faultline-pump@production", "--registry", url)
         told = failure("score", *model, "--input", day, "--output", tmp_path / "s.csv")
     assert told == f"no MLflow at {url} (start one: make up)"
+
+
+def test_fit_says_how_to_leave_out_what_looks_like_a_label(tmp_path: Path) -> None:
+    header, *rows = write_csv(tmp_path / "train.csv", 1).read_text().split()
+    marked = [f"{row},{int(at % 7 == 0)}" for at, row in enumerate(rows)]
+    (tmp_path / "train.csv").write_text("\n".join([f"{header},is_anomaly", *marked]))
+    fit = ("fit", "--input", tmp_path / "train.csv", "--model", tmp_path / "m", "--no-evaluation")
+    told = done(*fit)
+    assert "is_anomaly holds 0 and 1 only and is named like a label" in told
+    assert "--ignore is_anomaly the column alone" in told
+    assert "named like a label" not in done(*fit, "--overwrite", "--ignore", "is_anomaly")
