@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+MOST_CELLS = 20_000_000
+"""Values that one machine's window may hold: 160 MB."""
+
 if TYPE_CHECKING:
     from faultline.detector.detector import Detector
 
@@ -29,6 +32,11 @@ def check(detector: Detector) -> None:
         raise ValueError(
             f"window_rows and max_gap_ms must be at least 1, step_ms at least 0; got "
             f"{detector.window_rows}, {detector.max_gap_ms} and {detector.step_ms}"
+        )
+    if detector.window_rows * d > MOST_CELLS:
+        raise ValueError(
+            f"a window of {detector.window_rows} rows of {d} sensors has more than {MOST_CELLS:,} "
+            "values"
         )
     c = d * detector.segments
     expected = {

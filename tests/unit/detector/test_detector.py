@@ -342,3 +342,8 @@ def test_a_longer_window_goes_on_from_the_rows_of_a_shorter_one() -> None:
     scores, _ = detector(window_rows=40).score(window, times(1, start=50), steady(1))
 
     assert scores.state[0] == RowState.SCORED
+
+
+def test_a_window_that_no_memory_could_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match="8589934592 rows of 3 sensors"):
+        detector(window_rows=2**33)
