@@ -124,17 +124,15 @@ def judge(
     if len(readings) > 1 and (len(columns) > 2 * MAX_SENSORS or cells > MAX_CELLS):
         return _in_parts(model, before, readings, policy, explanation, middle=len(readings) // 2)
     machine = readings[0]
-    times = np.fromiter(
-        (reading.timestamp_ms for reading in readings), dtype=np.int64, count=len(readings)
-    )
+    times = np.array([reading.timestamp_ms for reading in readings], dtype=np.int64)
     keep_rows = KEPT_ROWS if model is None else max(KEPT_ROWS, model.detector.rows_needed + 1)
 
-    in_order, duplicate = sift(before.window.timestamps_ms, times, keep_rows)
-    late, judged = late_run(before.late, times, in_order, duplicate)
-    if judged < len(readings):
-        return _in_parts(model, before, readings, policy, explanation, middle=judged)
-    on_time = readings
-    if not in_order.all():
+    on_time, late, sifted = readings, LateRun(given_up_ms=before.late.given_up_ms), None
+    if not before.window.precedes(times):
+        sifted = in_order, duplicate = sift(before.window.timestamps_ms, times, keep_rows)
+        late, judged = late_run(before.late, times, in_order, duplicate)
+        if judged < len(readings):
+            return _in_parts(model, before, readings, policy, explanation, middle=judged)
         on_time = [reading for reading, ok in zip(readings, in_order.tolist(), strict=True) if ok]
         columns = columns_of(before.window.sensors, [reading.sensors for reading in on_time])
         times = times[in_order]
@@ -147,8 +145,8 @@ def judge(
         known = _Machine(machine.machine_id, window, _adaptation(model, adapted))
         verdicts, after = _scored(model.detector, known, times, values, explanation)
         adapted = Adapted(_identity(model), after)
-    if len(on_time) < len(readings):
-        verdicts = _with_refused(verdicts, readings, in_order, duplicate)
+    if sifted is not None:
+        verdicts = _with_refused(verdicts, readings, *sifted)
 
     alarms, events = before.alarms, list[AlarmEvent]()
     if model is not None:

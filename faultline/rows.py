@@ -49,8 +49,6 @@ def sift(
     last = kept_ms[-1] if len(kept_ms) else np.iinfo(np.int64).min
     latest_before = np.maximum.accumulate(np.concatenate(([last], times)))[:-1]
     in_order = times > latest_before
-    if in_order.all():
-        return in_order, np.zeros(len(times), dtype=np.bool_)
     rows = np.concatenate((kept_ms, times[in_order]))
     # How many rows there were before each reading: it is compared with the last of those alone,
     # as if the readings had come one by one.
@@ -84,18 +82,15 @@ def late_run(
         How many readings that takes: n unless the run gets full before.
     """
     rows, last_ms = late.rows, late.last_ms
-    if in_order.all():
-        rows = 0
-    else:
-        for position in np.flatnonzero(~duplicate).tolist():
-            if in_order[position]:
-                rows = 0
-                continue
-            at_ms = int(times[position])
-            rows = rows + 1 if rows and at_ms > last_ms else 1
-            last_ms = at_ms
-            if rows == MAX_LATE_ROWS:
-                return LateRun(rows, last_ms, late.given_up_ms), position + 1
+    for position in np.flatnonzero(~duplicate).tolist():
+        if in_order[position]:
+            rows = 0
+            continue
+        at_ms = int(times[position])
+        rows = rows + 1 if rows and at_ms > last_ms else 1
+        last_ms = at_ms
+        if rows == MAX_LATE_ROWS:
+            return LateRun(rows, last_ms, late.given_up_ms), position + 1
     run = LateRun(rows, last_ms, late.given_up_ms) if rows else LateRun(0, -1, late.given_up_ms)
     return run, len(times)
 
@@ -110,6 +105,8 @@ def columns_of(
     >>> columns_of(("a",), [{"b": 1.0, "a": 2.0}, {"c": None}])
     ('a', 'b', 'c')
     """
+    if len(sensors) == 1 and tuple(sensors[0]) == known:
+        return known
     # Most readings of a machine have the same sensors in the same order: each order is read once.
     return tuple(dict.fromkeys(chain(known, *dict.fromkeys(map(tuple, sensors)))))
 
