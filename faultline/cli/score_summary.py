@@ -144,17 +144,21 @@ def _tell_sensors(told: dict[str, Any]) -> None:
 
 
 def _tell_mismatch(told: dict[str, Any]) -> None:
-    from faultline.offline.mismatch import is_other_pace  # noqa: PLC0415 - a quick --help
-
     if told["newest_first"]:
         typer.echo("this file is newest first; sort it by time", err=True)
-    step, learnt = told["step_s"], told["learnt_step_s"]
-    if step and learnt and is_other_pace(step, learnt):
+    if _is_other_pace(told):
         typer.echo(
-            f"steps of {duration(step)}, the model learnt from steps of {duration(learnt)}: fit "
-            "one at this rate",
+            f"steps of {duration(told['step_s'])}, the model learnt from steps of "
+            f"{duration(told['learnt_step_s'])}: fit one at this rate",
             err=True,
         )
+
+
+def _is_other_pace(told: dict[str, Any]) -> bool:
+    from faultline.offline.mismatch import is_other_pace  # noqa: PLC0415 - a quick --help
+
+    step, learnt = told["step_s"], told["learnt_step_s"]
+    return bool(step and learnt) and is_other_pace(step, learnt)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -172,6 +176,8 @@ def _why_none(told: dict[str, Any]) -> str:
             f"rows are {duration(told['step_s'])} apart"
         )
     if statuses.get("insufficient_data", 0) > statuses.get("warming_up", 0):
+        if _is_other_pace(told):
+            return "at this rate most rows of a window are missing"
         return "fewer than half of the model's sensors have values"
     return f"a score needs {told['window_rows']} rows in time order without a gap"
 

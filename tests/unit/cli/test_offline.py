@@ -342,7 +342,9 @@ def test_score_says_that_the_rows_come_at_another_rate(
     said = "the model learnt from steps of 1 s: fit one at this rate"
     assert said not in done(*asked)
     stretched(day, 3)
-    assert f"steps of 3 s, {said}" in done(*asked)
+    told = done(*asked)
+    assert f"steps of 3 s, {said}" in told
+    assert "no row has a score: at this rate most rows of a window are missing" in told
     stretched(day, 60)
     told = done(*asked, "--plot", plot)
     assert f"steps of 60 s, {said}" in told
