@@ -28,16 +28,7 @@ def check(detector: Detector) -> None:
         raise ValueError(f"a detector needs distinct sensors; got {list(detector.sensors)}")
     if len(set(detector.machines)) != len(detector.machines):
         raise ValueError("a machine has one baseline; some machines are named twice")
-    if detector.window_rows < 1 or detector.max_gap_ms < 1 or detector.step_ms < 0:
-        raise ValueError(
-            f"window_rows and max_gap_ms must be at least 1, step_ms at least 0; got "
-            f"{detector.window_rows}, {detector.max_gap_ms} and {detector.step_ms}"
-        )
-    if detector.window_rows * d > MOST_CELLS:
-        raise ValueError(
-            f"a window of {detector.window_rows} rows of {d} sensors has more than {MOST_CELLS:,} "
-            "values"
-        )
+    _check_window(detector)
     c = d * detector.segments
     expected = {
         "centre": (c,),
@@ -69,3 +60,17 @@ def check(detector: Detector) -> None:
             raise ValueError(f"{name} must be a positive number; got {number!r}")
     if detector.limits is not None and len(detector.limits.low) != d:
         raise ValueError(f"the limits are of {len(detector.limits.low)} sensors; must be of {d}")
+
+
+def _check_window(detector: Detector) -> None:
+    d = len(detector.sensors)
+    if detector.window_rows < 1 or detector.max_gap_ms < 1 or detector.step_ms < 0:
+        raise ValueError(
+            f"window_rows and max_gap_ms must be at least 1, step_ms at least 0; got "
+            f"{detector.window_rows}, {detector.max_gap_ms} and {detector.step_ms}"
+        )
+    if detector.window_rows * d > MOST_CELLS:
+        raise ValueError(
+            f"a window of {detector.window_rows} rows of {d} sensors has more than {MOST_CELLS:,} "
+            "values"
+        )
