@@ -165,6 +165,7 @@ def serve_faultline(folder: Path, port: int) -> int:
             registry=registry,
             store=database.fleet_store(),
             comparisons=database.comparison_store(),
+            drift=database.drift_log(),
             database=lambda: None,
             clock=clock,
         ),
