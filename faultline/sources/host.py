@@ -103,7 +103,8 @@ class HostSource:
                 kept = {name: _rounded(sensors[name]) for name in list(sensors)[-MAX_SENSORS:]}
                 yield make_reading(self.machine_id, timestamp_ms, kept, HOST_TYPE)
             past_s = self._clock.monotonic_s() - begin_s
-            tick = max(tick + 1, math.floor(past_s / self._interval_s))
+            # The next that is still to come: two in one millisecond would be one reading.
+            tick = max(tick, math.floor(past_s / self._interval_s)) + 1
 
     def _sample(self) -> _Sample:
         return _Sample(
