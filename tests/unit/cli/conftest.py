@@ -1,0 +1,74 @@
+"""What the tests of `faultline fit`, `score` and `explain` share: files, and the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from faultline.cli import app
+from faultline.errors import FaultlineError
+from faultline.readings import format_timestamp
+
+START_MS = 1_767_225_600_000
+
+
+def write_csv(path: Path, seed: int, rows: int = 900, fault: slice | None = None) -> Path:
+    rng = np.random.default_rng(seed)
+    load = np.sin(2 * np.pi * np.arange(rows) / 30)[:, np.newaxis]
+    values = 10.0 + load * [3.0, -2.0, 1.0] + 0.1 * rng.normal(size=(rows, 3))
+    if fault is not None:
+        values[fault, 1] -= 4.0
+    lines = ["timestamp,heat,flow,noise,site"]
+    lines += [
+        f"{format_timestamp(START_MS + 1_000 * row)},{a},{b},{c},north"
+        for row, (a, b, c) in enumerate(values.tolist())
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+def done(*args: object) -> str:
+    result = run(*args)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def failure(*args: object) -> str:
+    result = run(*args)
+    assert result.exit_code != 0
+    if isinstance(result.exception, FaultlineError):
+        return str(result.exception)
+    return " ".join(result.output.replace("│", " ").split())
+
+
+class Terminal:
+    """The above: a test cannot import it from here."""
+
+    start_ms = START_MS
+    write_csv = staticmethod(write_csv)
+    done = staticmethod(done)
+    failure = staticmethod(failure)
+
+
+@pytest.fixture(scope="session")
+def terminal() -> type[Terminal]:
+    return Terminal
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("offline")
+    done("fit", "--input", write_csv(folder / "train.csv", 1), "--model", folder / "model")
+    return folder / "model"
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> Path:
+    return write_csv(tmp_path / "day.csv", 2, 400, slice(200, 300))
