@@ -141,8 +141,8 @@ class CsvFile:
                 )
             except InvalidReading as error:
                 raise InvalidCsv(f"{self.path}: line {line}: {error}") from error
-            fault = "" if columns.fault is None else row[columns.fault].strip()
-            yield LabelledReading(reading, fault)
+            cell = "" if columns.fault is None else row[columns.fault]
+            yield LabelledReading(reading, cell.strip() if delimited.names_fault(cell) else "")
 
     def _number(self, cell: str, line: int, column: str, decimal_comma: bool) -> float | None:
         try:

@@ -77,6 +77,11 @@ def test_a_column_of_faults_is_no_sensor_even_if_it_holds_numbers(tmp_path: Path
     assert row.fault == "1"
 
 
+def test_a_row_whose_label_is_0_has_no_fault(tmp_path: Path) -> None:
+    [row] = rows(tmp_path, "timestamp,anomaly,flow\n1000,0,2\n", fault_column="anomaly")
+    assert row.fault == ""
+
+
 def test_a_machine_column_tells_machines_apart(tmp_path: Path) -> None:
     found = rows(tmp_path, "timestamp,unit,flow\n1000,a,1\n1000,b,2\n", machine_column="unit")
     assert [row.reading.machine_id for row in found] == ["a", "b"]
