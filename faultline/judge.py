@@ -15,13 +15,24 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from faultline.alarms import AlarmEvent, AlarmPolicy, Source, follow
-from faultline.detector import Adaptation, Detector, Health, Scores, Window
-from faultline.detector.health import is_anywhere
+from faultline.detector import Adaptation, Detector, Window
 from faultline.detector.reference import Reference
 from faultline.machine_state import Adapted, LateRun, MachineState
 from faultline.readings import MAX_SENSORS, Reading
 from faultline.rows import MAX_LATE_ROWS, columns_of, late_run, sift, take, tidied, values_of
-from faultline.verdicts import Reason, SensorContribution, Status, Verdict, VerdictBatch
+from faultline.scored import EVERYTHING, NEAR_BOUNDARY, Explanation, verdicts_of
+from faultline.verdicts import Status, Verdict, VerdictBatch
+
+__all__ = [
+    "EVERYTHING",
+    "KEPT_ROWS",
+    "MAX_CELLS",
+    "NEAR_BOUNDARY",
+    "Explanation",
+    "Judgement",
+    "Model",
+    "judge",
+]
 
 KEPT_ROWS = 128
 """So many raw rows are kept of every machine, more where the model's window is longer: a first
@@ -46,28 +57,6 @@ class Model:
     version: str
     detector: Detector
     reference: Reference | None = None
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Which verdicts carry contributions, and how many.
-
-    Attributes
-    ----------
-    min_score
-        Verdicts with at least this score.
-    sensors
-        The largest so many; None for all. Shares are of the whole either way.
-    """
-
-    min_score: float
-    sensors: int | None
-
-
-NEAR_BOUNDARY = Explanation(min_score=0.8, sensors=10)
-"""What the stream publishes: contributions near and above the boundary. The rest can be recomputed
-from the stored readings and the named version."""
-EVERYTHING = Explanation(min_score=0.0, sensors=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,19 +203,6 @@ def _with_refused(
     ]
 
 
-# By code: 0 to 2 for a row with a score (within the boundary, beyond it, in a lasting new state),
-# then the detector's other states.
-_STATUS = (
-    Status.NORMAL,
-    Status.FAILURE,
-    Status.NEW_NORMAL,
-    Status.WARMING_UP,
-    Status.INSUFFICIENT_DATA,
-)
-_CODE_OF_STATE = np.array([0, 3, 4])
-"""By `RowState`."""
-
-
 class _Machine(NamedTuple):
     """What the detector needs to know of a machine's past."""
 
@@ -267,88 +243,4 @@ def _scored(
         machine_id=machine.machine_id,
         adaptation=machine.adaptation,
     )
-    # A score that is not there is above nothing.
-    code = _CODE_OF_STATE.take(scores.state) + (scores.score > 1.0)
-    code[scores.settled] = 2
-    contributions = _contributions(detector, scores, explanation)
-    health = _health(detector.sensors, scores.health)
-    verdicts = [
-        Verdict(
-            timestamp_ms=at_ms,
-            status=_STATUS[number],
-            score=score,
-            cluster=cluster,
-            known=known,
-            reason=Reason.SENSOR_FAULT if by_sensor else None,
-            contributions=contributions.get(row, ()),
-            health=health.get(row, _WELL),
-        )
-        if number <= 2
-        else Verdict(timestamp_ms=at_ms, status=_STATUS[number], health=health.get(row, _WELL))
-        for row, (at_ms, number, score, cluster, known, by_sensor) in enumerate(
-            zip(
-                times.tolist(),
-                code.tolist(),
-                scores.score.tolist(),
-                scores.cluster.tolist(),
-                scores.known.tolist(),
-                scores.sensor_fault.tolist(),
-                strict=True,
-            )
-        )
-    ]
-    return verdicts, scores.adaptation
-
-
-_WELL: dict[str, str] = {}
-_SICKNESSES = ("missing", "silent", "stuck", "out_of_range")
-
-
-def _contributions(
-    detector: Detector,
-    scores: Scores,
-    explanation: Explanation,
-) -> dict[int, tuple[SensorContribution, ...]]:
-    # Only a scored row has a score; NaN is not above anything.
-    rows = (scores.score >= explanation.min_score).nonzero()[0]
-    if not len(rows):
-        return {}
-    return {
-        row: tuple(
-            SensorContribution(
-                part.sensor,
-                part.share,
-                part.observed,
-                part.expected,
-                part.expected_low,
-                part.expected_high,
-                part.direction,
-            )
-            for part in explained
-        )
-        for row, explained in zip(
-            rows.tolist(), detector.explain_rows(scores, rows, explanation.sensors), strict=True
-        )
-    }
-
-
-def _health(sensors: tuple[str, ...], found: Health) -> dict[int, dict[str, str]]:
-    """What is wrong with single sensors, for the rows where something is."""
-    if not any(map(is_anywhere, found)):
-        return {}
-    # The later wins: a silent sensor is missing as well, one out of range may be stuck there.
-    named = np.zeros(found.missing.shape, dtype=np.int8)
-    for number, name in enumerate(_SICKNESSES, start=1):
-        named[getattr(found, name)] = number
-    # A sensor that is gone is gone for many rows: they share one dictionary.
-    known: dict[bytes, dict[str, str]] = {}
-    health: dict[int, dict[str, str]] = {}
-    for row in np.flatnonzero(named.any(axis=1)).tolist():
-        pattern = named[row].tobytes()
-        if pattern not in known:
-            known[pattern] = {
-                sensors[column]: _SICKNESSES[named[row, column] - 1]
-                for column in np.flatnonzero(named[row]).tolist()
-            }
-        health[row] = known[pattern]
-    return health
+    return verdicts_of(detector, times, scores, explanation), scores.adaptation
