@@ -14,8 +14,9 @@ from faultline.readings import Reading
 from faultline.verdicts import Verdict
 from services.predictor.contest import Contest
 
-_SENSORS_OF_ONE = 64
-"""A reading with more sensors counts for several, so that the backlog is bounded in bytes too."""
+_CELLS_OF_ONE = 64
+"""A reading with more sensors counts for several, as does the window it comes after: the backlog is
+bounded in bytes too."""
 
 
 class ToCompare(NamedTuple):
@@ -38,7 +39,8 @@ class ToCompare(NamedTuple):
     def size(self) -> int:
         """How much of the backlog it takes."""
         widest = max(len(reading.sensors) for reading in self.readings)
-        return len(self.readings) * max(1, widest // _SENSORS_OF_ONE)
+        carried = 0 if self.before is None else self.before.window.values.size
+        return len(self.readings) * max(1, widest // _CELLS_OF_ONE) + carried // _CELLS_OF_ONE
 
 
 class Backlog:

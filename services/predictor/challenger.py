@@ -158,7 +158,7 @@ class Challenger:
             return False
         try:
             self._score(judged)
-        except (ArithmeticError, ValueError) as error:
+        except Exception as error:
             # A version that chokes on what another scores must not end the one that answers.
             self._metrics.challenger_readings.labels("failed").inc(len(judged.readings))
             if not self._is_failing:

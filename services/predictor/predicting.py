@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from faultline import readings as codec
 from faultline.errors import FaultlineError
-from faultline.readings import Decoded, Reading
+from faultline.readings import Decoded
 from faultline.web import problem, problem_of, problems
 from services.predictor import answers
 from services.predictor.answers import encode_predictions
@@ -26,8 +26,13 @@ from services.predictor.prediction_record import Predict
 
 PATH = "/api/v1/predict"
 
+_SMALL_BYTES = 16_384
 _MOST_AT_ONCE = 1
-"""So many readings are judged in the event loop: they take less time than a change of thread."""
+"""A body of so many bytes is read in the event loop, and so many readings of it are judged there:
+they take less time than a change of thread."""
+
+_MOST_NAMED = 100
+"""So many refused readings are named in an answer."""
 
 _READING = {
     "machine_id": "pump-07",
@@ -76,13 +81,12 @@ class Predictions:
         """Read a request's body, and answer."""
         try:
             body = await read_body(receive, self._request_bytes)
+            if len(body) > _SMALL_BYTES:
+                return await run_in_threadpool(lambda: self._answered(codec.decode(body)))
             decoded = codec.decode(body)
-            if decoded.refusals:
-                return _refused(decoded)
             if len(decoded.readings) <= _MOST_AT_ONCE:
-                content = self._judged(decoded.readings)
-            else:
-                content = await run_in_threadpool(self._judged, decoded.readings)
+                return self._answered(decoded)
+            return await run_in_threadpool(self._answered, decoded)
         except TooLarge as error:
             return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
         except FaultlineError as error:
@@ -90,10 +94,12 @@ class Predictions:
         except ClientDisconnect:
             # Nobody hears it.
             return Response(status_code=HTTPStatus.BAD_REQUEST)
-        return Response(content, media_type="application/json")
 
-    def _judged(self, readings: list[Reading]) -> bytes:
-        return encode_predictions(self._predict(readings))
+    def _answered(self, decoded: Decoded) -> Response:
+        if decoded.refusals:
+            return _refused(decoded)
+        content = encode_predictions(self._predict(decoded.readings))
+        return Response(content, media_type="application/json")
 
 
 class Shortcut:
@@ -141,6 +147,9 @@ def predict_route(predictions: Predictions) -> APIRouter:
 
 
 def _refused(decoded: Decoded) -> Response:
-    errors = [{"index": refusal.position, "reason": refusal.reason} for refusal in decoded.refusals]
-    detail = f"{len(errors)} of the readings break the format; nothing was judged"
+    errors = [
+        {"index": refusal.position, "reason": refusal.reason}
+        for refusal in decoded.refusals[:_MOST_NAMED]
+    ]
+    detail = f"{len(decoded.refusals)} of the readings break the format; nothing was judged"
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)

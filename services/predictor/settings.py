@@ -69,10 +69,11 @@ class PredictorSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Regist
         "gate refused it) answers, by a hash of the machine's id; every verdict names its version.",
     )
     predictor_challenger_queue_readings: int = Field(
-        50_000,
+        200_000,
         ge=1,
         description="Readings that wait to be scored by the challenger in the shadow, at most; "
-        "further ones are dropped and counted. One of more than 64 sensors counts for several.",
+        "further ones are dropped and counted. One of more than 64 sensors counts for several, and "
+        "so does the window before it: about 500 bytes each.",
     )
     predictor_comparison_s: float = Field(
         5.0,

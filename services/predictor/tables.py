@@ -155,9 +155,11 @@ def _names(columns: Sequence[str | int] | None) -> tuple[str, ...] | None:
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidReading(f"columns: {twice!r} is there twice")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InvalidReading(f"columns: {name!r} is there twice")
+        seen.add(name)
     return tuple(names)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from mlflow.entities import FileInfo
 
-from faultline.adapters.mlflow.artifacts import MAX_BYTES, MAX_FILES, require_files
+from faultline.adapters.mlflow.artifacts import MAX_BYTES, MAX_FILES, fetch, require_files
 from faultline.errors import InvalidBundle, NotFound
 
 
@@ -36,3 +38,20 @@ def test_nothing_is_not_found() -> None:
 def test_what_is_beyond_a_bundle_is_refused(found: list[FileInfo], why: str) -> None:
     with pytest.raises(InvalidBundle, match=why):
         require_files("s3://b/model", found, MAX_BYTES)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "s3://bucket/model",
+        "gs://bucket/model",
+        "sftp://host/model",
+        "http://host/model",
+        "https://host/api/2.0/mlflow-artifacts/artifacts/model",
+    ],
+)
+def test_files_that_lie_where_they_cannot_be_read_are_no_bundle(
+    source: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidBundle, match=source):
+        fetch(source, "http://127.0.0.1:1", tmp_path)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import requests
 from mlflow.entities import FileInfo
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from faultline.errors import InvalidBundle, NotFound
+from faultline.errors import FaultlineError, InvalidBundle, NotFound
 
 MAX_FILES = 16
 MAX_BYTES = 256 * 1024 * 1024
 
+_NOT_MLFLOWS = frozenset({"http", "https"})
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
@@ -33,16 +37,25 @@ def fetch(source: str, tracking_uri: str, to: Path, max_bytes: int = MAX_BYTES) 
         When there is nothing.
     InvalidBundle
         When there is more than a bundle has, a file whose size is not told, or a name that leads
-        elsewhere. Nothing is fetched.
-    MlflowException, requests.RequestException
-        When MLflow does not answer.
+        elsewhere, of which nothing is fetched; and when the place is none that can be read here.
+    MlflowException, requests.RequestException, OSError
+        When MLflow does not answer, or a file cannot be written.
     """
-    repository = get_artifact_repository(source, tracking_uri=tracking_uri)
-    found = repository.list_artifacts()
-    require_files(source, found, max_bytes)
-    to.mkdir(parents=True, exist_ok=True)
-    for entry in found:
-        repository.download_artifacts(entry.path, str(to))  # type: ignore[no-untyped-call]
+    if urlsplit(source).scheme in _NOT_MLFLOWS:
+        # MLflow's client would take its own password there.
+        raise InvalidBundle(f"{source}: a version's files are read from MLflow, not by address")
+    try:
+        repository = get_artifact_repository(source, tracking_uri=tracking_uri)
+        found = repository.list_artifacts()
+        require_files(source, found, max_bytes)
+        to.mkdir(parents=True, exist_ok=True)
+        for entry in found:
+            repository.download_artifacts(entry.path, str(to))  # type: ignore[no-untyped-call]
+    except (FaultlineError, MlflowException, requests.RequestException, OSError):
+        raise
+    except Exception as error:
+        # Anyone may register any address: a store whose client is not installed, or none at all.
+        raise InvalidBundle(f"{source}: cannot be read here ({error})") from error
 
 
 def require_files(source: str, found: Sequence[FileInfo], max_bytes: int) -> None:

@@ -82,8 +82,8 @@ def test_a_prediction_says_in_a_sentence_which_sensor_it_is(
     ]
     warming_up, _, failing = _predict(world, readings)
     assert warming_up["why"] is None
-    assert failing["why"] == f"{MACHINE}: flow -9, expected -3 to 3 (100 % of the deviation)"
-    assert failing["contributions"][0]["expected_low"] == -3.0
+    assert failing["why"] == f"{MACHINE}: flow -9, expected -2 to 2 (100 % of the deviation)"
+    assert failing["contributions"][0]["expected_low"] == -2.0
 
 
 def test_the_answer_is_what_the_documentation_says(world: World, register: Register) -> None:

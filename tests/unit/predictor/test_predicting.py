@@ -95,6 +95,15 @@ def test_several_readings_are_judged_beside_the_event_loop_and_one_in_it() -> No
     assert "worker" in several
 
 
+def test_of_many_refused_readings_the_first_hundred_are_named() -> None:
+    app = Shortcut(FastAPI(), Predictions(Judge(), 100_000))
+    body = b"[" + b",".join([b"{}"] * 2_000) + b"]"
+    answer = TestClient(app).post("/api/v1/predict", content=body)
+    assert answer.status_code == 422
+    assert "2000 of the readings" in answer.json()["detail"]
+    assert len(answer.json()["errors"]) == 100
+
+
 def test_a_body_may_come_in_parts() -> None:
     body = encode(READING)
     parts: list[Message] = [
