@@ -68,6 +68,7 @@ class World:
                 queue=self.database.job_queue(),
                 promotion_log=self.database.promotion_log(),
                 gate_log=self.database.gate_log(),
+                trigger_log=self.database.trigger_log(),
                 comparisons=self.database.comparison_store(),
                 clock=SystemClock(),
                 database=lambda: None,
