@@ -12,7 +12,7 @@ from typing import NamedTuple
 import uvicorn
 from fastapi import FastAPI
 
-from faultline.errors import FaultlineError
+from faultline.errors import FaultlineError, Unavailable
 from faultline.telemetry import logger
 
 log = logger(__name__)
@@ -60,6 +60,26 @@ def retrying(
         else:
             return True
     return False
+
+
+def repeating(
+    look: Callable[[], None], stop: threading.Event, every_s: float, trouble: str
+) -> None:
+    """Do something again and again until told to stop.
+
+    A dependency that is down is waited for until the next time, and told once, as `trouble`.
+    """
+    in_trouble = False
+    while not stop.is_set():
+        try:
+            look()
+        except Unavailable as error:
+            if not in_trouble:
+                log.warning(f"{trouble}; waiting", why=str(error))
+            in_trouble = True
+        else:
+            in_trouble = False
+        stop.wait(every_s)
 
 
 def serve(app: FastAPI, host: str, port: int, loops: Sequence[Loop] = ()) -> int:

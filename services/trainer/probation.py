@@ -8,13 +8,14 @@ from __future__ import annotations
 import threading
 from uuid import UUID, uuid5
 
-from faultline.errors import Conflict, NotFound, Unavailable
+from faultline.errors import Conflict, NotFound
 from faultline.events import ModelEvent, ModelEventKind
 from faultline.ports.clock import Clock
 from faultline.ports.comparisons import ComparisonStore
 from faultline.ports.gate_log import GateDecision, GateLog
 from faultline.ports.jobs import JobQueue
 from faultline.ports.registry import ModelRegistry, ModelVersion
+from faultline.service import repeating
 from faultline.telemetry import logger
 from services.trainer.announcer import Announcer
 from services.trainer.gate import Decision, GateLimits, GateReport, Pair, judge_shadow
@@ -65,20 +66,10 @@ class Probation:
         self._clock = clock
         self._limits = limits
         self._every_s = every_s
-        self._in_trouble = False
 
     def run(self, stop: threading.Event) -> None:
         """Look until told to stop. A dependency that is down is waited for."""
-        while not stop.is_set():
-            try:
-                self.look()
-            except Unavailable as error:
-                if not self._in_trouble:
-                    log.warning("challengers cannot be judged; waiting", why=str(error))
-                self._in_trouble = True
-            else:
-                self._in_trouble = False
-            stop.wait(self._every_s)
+        repeating(self.look, stop, self._every_s, "challengers cannot be judged")
 
     def look(self) -> None:
         """Look at every model once.

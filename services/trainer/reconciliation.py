@@ -18,6 +18,7 @@ from faultline.ports.promotions import (
     TurnTaken,
 )
 from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
+from faultline.service import repeating
 from faultline.telemetry import logger
 from services.trainer.change import Changes, Wanted, derived
 from services.trainer.record import GATE_TAG
@@ -51,20 +52,10 @@ class Reconciler:
         self._log = log
         self._changes = changes
         self._every_s = every_s
-        self._in_trouble = False
 
     def run(self, stop: threading.Event) -> None:
         """Look until told to stop. A dependency that is down is waited for."""
-        while not stop.is_set():
-            try:
-                self.look()
-            except Unavailable as error:
-                if not self._in_trouble:
-                    log.warning("models cannot be reconciled; waiting", why=str(error))
-                self._in_trouble = True
-            else:
-                self._in_trouble = False
-            stop.wait(self._every_s)
+        repeating(self.look, stop, self._every_s, "models cannot be reconciled")
 
     def look(self) -> None:
         """Look at every model once.

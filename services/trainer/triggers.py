@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import threading
 
-from faultline.errors import Unavailable
 from faultline.ports.clock import Clock
 from faultline.ports.jobs import TrainingRequest
 from faultline.ports.triggers import NewReadings, Occasion, TriggerKind, TriggerLog
 from faultline.readings import format_timestamp
+from faultline.service import repeating
 from faultline.telemetry import logger
 from services.trainer.metrics import Metrics
 from services.trainer.schedule import Schedules
@@ -98,20 +98,10 @@ class Watch:
         self._new_rows = new_rows
         self._every_s = every_s
         self._last_due_ms: dict[str, int] = {}
-        self._in_trouble = False
 
     def run(self, stop: threading.Event) -> None:
         """Look until told to stop. A store that is down is waited for."""
-        while not stop.is_set():
-            try:
-                self.look()
-            except Unavailable as error:
-                if not self._in_trouble:
-                    log.warning("nothing can start trainings by itself; waiting", why=str(error))
-                self._in_trouble = True
-            else:
-                self._in_trouble = False
-            stop.wait(self._every_s)
+        repeating(self.look, stop, self._every_s, "nothing can start trainings by itself")
 
     def look(self) -> None:
         """Look at every machine type that has readings.

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from faultline.errors import InvalidReading, Unavailable
-from faultline.service import retrying
+from faultline.service import repeating, retrying
 
 _SERVICE = """
 import sys, threading
@@ -106,3 +106,33 @@ def test_retrying_stops_when_told_to() -> None:
         raise Unavailable("down")
 
     assert not retrying(step, stop, "step", wait_s=0.0)
+
+
+def test_repeating_goes_on_through_an_outage_and_tells_it_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stop = threading.Event()
+    answers = iter([Unavailable("down"), Unavailable("still down"), None, Unavailable("again")])
+
+    def look() -> None:
+        answer = next(answers, None)
+        if answer is None or str(answer) == "again":
+            looked.append(answer)
+        if len(looked) == 3:
+            stop.set()
+        if answer is not None:
+            raise answer
+
+    looked: list[Exception | None] = []
+    repeating(look, stop, 0.0, "it cannot be seen")
+
+    assert [None if one is None else str(one) for one in looked] == [None, "again", None]
+    assert capsys.readouterr().out.count("it cannot be seen; waiting") == 2
+
+
+def test_repeating_does_not_go_on_after_what_waiting_cannot_mend() -> None:
+    def look() -> None:
+        raise InvalidReading("never")
+
+    with pytest.raises(InvalidReading):
+        repeating(look, threading.Event(), 0.0, "it cannot be seen")
