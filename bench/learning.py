@@ -40,7 +40,7 @@ Peer = Callable[[Rows], Fitted]
 """Learns from training rows of shape (n, d)."""
 
 
-def always(train: Rows) -> Fitted:  # noqa: ARG001
+def always(train: Rows) -> Fitted:  # noqa: ARG001 - a peer's signature
     """Call everything an anomaly: what a figure has to be held against."""
     return Fitted(lambda rows: np.ones(len(rows)), {"": 0.5})
 

@@ -130,10 +130,10 @@ def serve_faultline(folder: Path, port: int) -> int:
     The loops run too, and the machine has a live window: a request goes on from it.
     """
     from faultline import topics  # noqa: PLC0415 - its peers' processes need none of it
-    from faultline.service import serve  # noqa: PLC0415
-    from faultline.telemetry import configure_logging  # noqa: PLC0415
-    from services.predictor.assembly import Ports, assemble  # noqa: PLC0415
-    from services.predictor.settings import PredictorSettings  # noqa: PLC0415
+    from faultline.service import serve  # noqa: PLC0415 - as above
+    from faultline.telemetry import configure_logging  # noqa: PLC0415 - as above
+    from services.predictor.assembly import Ports, assemble  # noqa: PLC0415 - as above
+    from services.predictor.settings import PredictorSettings  # noqa: PLC0415 - as above
 
     shutil.rmtree(folder / "state", ignore_errors=True)
 
@@ -176,8 +176,8 @@ def serve_faultline(folder: Path, port: int) -> int:
 def serve_fastapi(folder: Path, port: int) -> int:
     """Serve the pipeline as most would: FastAPI, a pydantic body, scikit-learn."""
     import uvicorn  # noqa: PLC0415 - its peers' processes need none of it
-    from fastapi import FastAPI  # noqa: PLC0415
-    from pydantic import BaseModel  # noqa: PLC0415
+    from fastapi import FastAPI  # noqa: PLC0415 - as above
+    from pydantic import BaseModel  # noqa: PLC0415 - as above
 
     class Body(BaseModel):
         machine_id: str
