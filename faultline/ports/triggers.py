@@ -25,6 +25,7 @@ class Suppressed(StrEnum):
     NO_READINGS = "no_readings"
     TRAINED_SINCE = "trained_since"
     BUSY = "busy"
+    CHALLENGER_WAITING = "challenger_waiting"
     COOLDOWN = "cooldown"
 
 
@@ -60,12 +61,15 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
         The training that it started; None when it was suppressed.
     suppressed
         Why it started none.
+    attempt
+        1 the first time that the occasion was decided, and more where it was put off before.
     """
 
     occasion: Occasion
     at_ms: int
     job_id: str | None
     suppressed: Suppressed | None
+    attempt: int = 1
 
 
 class Known(NamedTuple):
@@ -108,12 +112,23 @@ class TriggerLog(Protocol):
     """Every method raises `Unavailable` while the store is down."""
 
     def decide(
-        self, occasion: Occasion, request: TrainingRequest, now_ms: int, cooldown_ms: int
+        self,
+        occasion: Occasion,
+        request: TrainingRequest,
+        now_ms: int,
+        cooldown_ms: int,
+        *,
+        challenger_waits: bool = False,
     ) -> Trigger | None:
         """Queue a training for an occasion, or write down why not, in one step.
 
-        Of all trainers one decides. What was decided stays, but for new data, which lasts: it is
-        decided again until it has started a training.
+        Of all trainers one decides. What was put off is decided again, see `is_put_off`; every
+        decision keeps a row of its own.
+
+        Parameters
+        ----------
+        challenger_waits
+            Whether a version still gathers live readings, which a training would take from it.
 
         Returns
         -------
@@ -123,6 +138,13 @@ class TriggerLog(Protocol):
 
     def list(self, machine_type: str | None = None, limit: int = 100) -> Sequence[Trigger]:
         """What became of occasions, newest first."""
+
+    def put_off(self) -> Sequence[Trigger]:
+        """What is to be decided again: the newest drift and the newest time of the schedule.
+
+        Of every machine type, where it was put off and has come to nothing else yet. New data is
+        not among it: it is counted anew.
+        """
 
     def scheduled_since(self, machine_type: str, schedule: str, now_ms: int) -> int:
         """Since when a machine type has its schedule; from now on when it had another, or none.
@@ -138,16 +160,27 @@ class TriggerLog(Protocol):
         """
 
 
-def is_decided(trigger: Trigger) -> bool:
-    """Whether an occasion comes to nothing else any more.
+_PUTS_OFF = {
+    # Its next time comes by itself; only a challenger may take longer than that.
+    TriggerKind.SCHEDULE: frozenset({Suppressed.CHALLENGER_WAITING}),
+    # Told once, when it begins, and it lasts.
+    TriggerKind.DRIFT: frozenset({Suppressed.BUSY, Suppressed.COOLDOWN}),
+    TriggerKind.NEW_DATA: frozenset(Suppressed),
+}
 
-    New data lasts: what was too early is not lost.
-    """
-    return trigger.job_id is not None or trigger.occasion.kind is not TriggerKind.NEW_DATA
+
+def is_put_off(trigger: Trigger) -> bool:
+    """Whether an occasion that has started no training may start one yet."""
+    return trigger.suppressed in _PUTS_OFF[trigger.occasion.kind]
 
 
 def suppression(
-    occasion: Occasion, known: Known, now_ms: int, cooldown_ms: int
+    occasion: Occasion,
+    known: Known,
+    now_ms: int,
+    cooldown_ms: int,
+    *,
+    challenger_waits: bool,
 ) -> Suppressed | None:
     """Why an occasion starts no training; None when it does."""
     if not known.has_readings:
@@ -156,6 +189,8 @@ def suppression(
         return Suppressed.BUSY
     if known.trained_ms is not None and known.trained_ms >= occasion.since_ms:
         return Suppressed.TRAINED_SINCE
+    if challenger_waits:
+        return Suppressed.CHALLENGER_WAITING
     if known.triggered_ms is not None and now_ms - known.triggered_ms < cooldown_ms:
         return Suppressed.COOLDOWN
     return None

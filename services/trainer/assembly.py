@@ -107,6 +107,7 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
             ports.store,
             ports.registry,
             settings.gate_limits(),
+            settings.alarm_policy(),
             threads=settings.trainer_threads,
             evaluate=settings.trainer_evaluate_faults,
         ),
@@ -153,6 +154,7 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
         ports.clock,
         schedules=settings.schedules(),
         new_rows=settings.trainer_new_rows,
+        on_drift=settings.trainer_on_drift,
         every_s=settings.trainer_watch_s,
     )
     drift_listener = DriftListener(ports.broker, triggers, metrics, settings.trainer_retry_s)
@@ -162,7 +164,12 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
     app.include_router(model_routes(ports.registry, promotions, ports.promotion_log, ports.store))
     app.include_router(gate_routes(ports.registry, ports.gate_log, PREFIX))
     app.include_router(
-        backtest_routes(ports.registry, ports.store, settings.trainer_max_backtest_rows)
+        backtest_routes(
+            ports.registry,
+            ports.store,
+            settings.alarm_policy(),
+            settings.trainer_max_backtest_rows,
+        )
     )
     checks = {"database": ports.database, "mlflow": ports.tracking, "kafka": ports.stream}
     equip(app, checks, metrics.registry)

@@ -1,4 +1,4 @@
-"""What starts trainings by itself: a schedule that is due, and enough new readings.
+"""What starts trainings by itself: a due schedule, enough new readings, and what was put off.
 
 Knows the log of triggers and the time. Drift comes from the stream: see `drift_listener`.
 """
@@ -9,7 +9,7 @@ import threading
 
 from faultline.ports.clock import Clock
 from faultline.ports.jobs import TrainingRequest
-from faultline.ports.triggers import NewReadings, Occasion, TriggerKind, TriggerLog
+from faultline.ports.triggers import NewReadings, Occasion, Trigger, TriggerKind, TriggerLog
 from faultline.readings import format_timestamp
 from faultline.service import repeating
 from faultline.telemetry import logger
@@ -40,19 +40,25 @@ class Triggers:
         self._clock = clock
         self._cooldown_ms = round(cooldown_s * 1000)
 
-    def decide(self, occasion: Occasion) -> None:
+    def decide(self, occasion: Occasion, before: Trigger | None = None) -> None:
         """Start a training of the type, or say why not; again changes nothing.
+
+        Parameters
+        ----------
+        before
+            By which it was put off; None the first time.
 
         Raises
         ------
         Unavailable
             When the store does not answer.
         """
+        put_off = "" if before is None else f"; put off before ({before.suppressed})"
         request = TrainingRequest(
             machine_type=occasion.machine_type,
             requested_by=_REQUESTED_BY,
             trigger=occasion.kind.value,
-            trigger_detail=occasion.detail[:_LONGEST_DETAIL],
+            trigger_detail=occasion.detail[: _LONGEST_DETAIL - len(put_off)] + put_off,
         )
         trigger = self._log.decide(occasion, request, self._clock.now_ms(), self._cooldown_ms)
         if trigger is None:
@@ -61,6 +67,7 @@ class Triggers:
             "machine_type": occasion.machine_type,
             "trigger": occasion.kind.value,
             "detail": occasion.detail,
+            "attempt": trigger.attempt,
         }
         if trigger.suppressed is None:
             log.info("training started by itself", **told, job=trigger.job_id)
@@ -71,10 +78,12 @@ class Triggers:
 
 
 class Watch:
-    """Looks again and again whether a schedule is due or there are enough new readings.
+    """Looks again and again whether something starts a training, be it later than it came up.
 
     Parameters
     ----------
+    on_drift
+        Whether drift that was put off starts one.
     new_rows
         So many readings since the last training of a type are enough; 0 is never.
     every_s
@@ -89,6 +98,7 @@ class Watch:
         *,
         schedules: Schedules,
         new_rows: int,
+        on_drift: bool,
         every_s: float,
     ) -> None:
         self._triggers = triggers
@@ -96,6 +106,7 @@ class Watch:
         self._clock = clock
         self._schedules = schedules
         self._new_rows = new_rows
+        self._on_drift = on_drift
         self._every_s = every_s
         self._last_due_ms: dict[str, int] = {}
 
@@ -104,17 +115,26 @@ class Watch:
         repeating(self.look, stop, self._every_s, "nothing can start trainings by itself")
 
     def look(self) -> None:
-        """Look at every machine type that has readings.
+        """Look at what was put off, and at every machine type that has readings.
 
         Raises
         ------
         Unavailable
             When the store does not answer; the next look goes on.
         """
+        for before in self._log.put_off():
+            if self._is_wanted_yet(before.occasion):
+                self._triggers.decide(before.occasion, before)
         for machine_type, new in self._log.new_readings().items():
             self._look_at_schedule(machine_type)
             if self._new_rows and new.rows >= self._new_rows:
                 self._triggers.decide(self._enough(machine_type, new))
+
+    def _is_wanted_yet(self, occasion: Occasion) -> bool:
+        """Whether the settings still ask for what was put off."""
+        if occasion.kind is TriggerKind.DRIFT:
+            return self._on_drift
+        return self._schedules.of(occasion.machine_type) is not None
 
     def _look_at_schedule(self, machine_type: str) -> None:
         """Only the last time that it was due counts: of what was missed, one is made up for."""

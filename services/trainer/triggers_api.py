@@ -29,7 +29,13 @@ class TriggerAnswer(BaseModel):
         description="Why it started none: there are no readings (`no_readings`), a training of the "
         "type was waiting or running (`busy`), one that succeeded was queued after it came up "
         "(`trained_since`), or the last one was started by itself too short a time ago "
-        "(`cooldown`)."
+        "(`cooldown`), or a version of the type gathers live readings (`challenger_waiting`)."
+    )
+    attempt: int = Field(
+        description="1 the first time that the occasion was looked at. What was put off is looked "
+        "at again, the newest of a type and kind: drift after `busy` and `cooldown`, a schedule "
+        "after `challenger_waiting`, new data always.",
+        examples=[1],
     )
 
 
@@ -67,4 +73,5 @@ def _answer(trigger: Trigger) -> TriggerAnswer:
         decided_at=format_timestamp(trigger.at_ms),
         job_id=trigger.job_id,
         suppressed=trigger.suppressed,
+        attempt=trigger.attempt,
     )

@@ -138,10 +138,12 @@ def test_the_cooldown_holds_for_all_kinds_of_a_type_and_then_ends(
     by_drift = occasion("event-1", kind=TriggerKind.DRIFT)
     early = decide(log, by_drift, LATER + HOUR_MS - 1, HOUR_MS)
     assert early.suppressed is Suppressed.COOLDOWN
-    # Decided is decided: an event that comes again starts nothing later.
-    assert log.decide(by_drift, PUMP, LATER + HOUR_MS, HOUR_MS) is None
-    next_event = occasion("event-2", kind=TriggerKind.DRIFT)
-    assert decide(log, next_event, LATER + HOUR_MS, HOUR_MS).job_id is not None
+    # A time of the schedule is gone: the next comes by itself.
+    assert decide(log, occasion("2"), LATER, HOUR_MS).suppressed is Suppressed.COOLDOWN
+    assert log.decide(occasion("2"), PUMP, LATER + HOUR_MS, HOUR_MS) is None
+    late = decide(log, by_drift, LATER + HOUR_MS, HOUR_MS)
+    assert (late.job_id is not None, late.attempt) == (True, 2)
+    assert log.decide(by_drift, PUMP, LATER + 9 * HOUR_MS, 0) is None
 
 
 def test_another_type_has_a_cooldown_of_its_own(database: Database, log: TriggerLog) -> None:
@@ -182,7 +184,36 @@ def test_new_data_that_came_too_early_starts_a_training_when_it_may(
     started = decide(log, new_data, LATER + HOUR_MS, HOUR_MS)
     assert (started.job_id, started.suppressed) == (database.job_queue().list()[0].job_id, None)
     assert log.decide(new_data, PUMP, LATER + 9 * HOUR_MS, 0) is None
+    assert [one.attempt for one in log.list()] == [3, 2, 1, 1]
     assert log.list(limit=1) == [started]
+
+
+def test_the_newest_of_what_was_put_off_is_to_be_decided_again(
+    database: Database, log: TriggerLog
+) -> None:
+    by_drift = occasion("event-1", kind=TriggerKind.DRIFT)
+    newer = occasion("event-2", kind=TriggerKind.DRIFT, since_ms=LATER + 1)
+    database.job_queue().submit(PUMP)
+    for one in (newer, by_drift, occasion(), occasion("first/1", kind=TriggerKind.NEW_DATA)):
+        decide(log, one)
+    [put_off] = log.put_off()
+    assert (put_off.occasion, put_off.suppressed) == (newer, Suppressed.BUSY)
+    train(database, "fail")
+    assert decide(log, newer).job_id is not None
+    # Of what is older than what has started a training nobody needs to think any more.
+    assert log.put_off() == []
+
+
+def test_a_challenger_that_gathers_readings_puts_off_a_schedule(
+    database: Database, log: TriggerLog
+) -> None:
+    waits = log.decide(occasion(), PUMP, LATER, 0, challenger_waits=True)
+    assert waits is not None
+    assert (waits.job_id, waits.suppressed) == (None, Suppressed.CHALLENGER_WAITING)
+    assert log.put_off() == [waits]
+    assert log.decide(occasion(), PUMP, LATER, 0, challenger_waits=True) is None
+    assert decide(log, occasion()).attempt == 2
+    assert log.put_off() == []
 
 
 def test_triggers_come_newest_first_and_only_those_asked_for(

@@ -17,7 +17,7 @@ from faultline.ports.gate_log import GateDecision
 from faultline.ports.jobs import TrainingJob
 from faultline.ports.promotions import Promotion
 from faultline.ports.stores import StoredVerdict
-from faultline.ports.triggers import Trigger, TriggerKind
+from faultline.ports.triggers import Trigger
 from faultline.readings import Reading
 
 
@@ -53,7 +53,7 @@ class Tables:
     drift_events
         By id.
     triggers
-        By machine type, kind and slot.
+        In the order in which they were decided.
     schedules
         Since when, in milliseconds, which schedule holds, by machine type.
     turns
@@ -71,7 +71,7 @@ class Tables:
     gate_decisions: dict[str, GateDecision] = field(default_factory=dict)
     comparisons: dict[tuple[str, ...], Comparison] = field(default_factory=dict)
     drift_events: dict[str, DriftEvent] = field(default_factory=dict)
-    triggers: dict[tuple[str, TriggerKind, str], Trigger] = field(default_factory=dict)
+    triggers: list[Trigger] = field(default_factory=list)
     schedules: dict[str, tuple[str, int]] = field(default_factory=dict)
     turns: set[str] = field(default_factory=set)
 

@@ -12,7 +12,8 @@ from faultline.ports.triggers import (
     NewReadings,
     Occasion,
     Trigger,
-    is_decided,
+    TriggerKind,
+    is_put_off,
     suppression,
 )
 
@@ -25,15 +26,26 @@ class MemoryTriggerLog:
         self._queue = queue
 
     def decide(
-        self, occasion: Occasion, request: TrainingRequest, now_ms: int, cooldown_ms: int
+        self,
+        occasion: Occasion,
+        request: TrainingRequest,
+        now_ms: int,
+        cooldown_ms: int,
+        *,
+        challenger_waits: bool = False,
     ) -> Trigger | None:
         """Queue a training, or write down why not; see the port."""
-        key = (occasion.machine_type, occasion.kind, occasion.slot)
         with self._tables.lock:
-            before = self._tables.triggers.get(key)
-            if before is not None and is_decided(before):
+            before = self._found(occasion)
+            if before is not None and not is_put_off(before):
                 return None
-            why_not = suppression(occasion, self._known(occasion.machine_type), now_ms, cooldown_ms)
+            why_not = suppression(
+                occasion,
+                self._known(occasion.machine_type),
+                now_ms,
+                cooldown_ms,
+                challenger_waits=challenger_waits,
+            )
             if before is not None and why_not == before.suppressed:
                 return None
             trigger = Trigger(
@@ -41,8 +53,9 @@ class MemoryTriggerLog:
                 at_ms=now_ms,
                 job_id=None if why_not else self._queue.submit(request).job_id,
                 suppressed=why_not,
+                attempt=1 if before is None else before.attempt + 1,
             )
-            self._tables.triggers[key] = trigger
+            self._tables.triggers.append(trigger)
             return trigger
 
     def list(self, machine_type: str | None = None, limit: int = 100) -> Sequence[Trigger]:
@@ -50,10 +63,24 @@ class MemoryTriggerLog:
         with self._tables.lock:
             found = [
                 one
-                for one in reversed(self._tables.triggers.values())
+                for one in reversed(self._tables.triggers)
                 if machine_type in (None, one.occasion.machine_type)
             ]
         return sorted(found, key=lambda one: one.at_ms, reverse=True)[:limit]
+
+    def put_off(self) -> Sequence[Trigger]:
+        """What is to be decided again; see the port."""
+        newest: dict[tuple[str, TriggerKind], Trigger] = {}
+        with self._tables.lock:
+            for one in self._tables.triggers:
+                key = (one.occasion.machine_type, one.occasion.kind)
+                if one.occasion.since_ms >= newest.get(key, one).occasion.since_ms:
+                    newest[key] = one
+        return [
+            newest[key]
+            for key in sorted(newest)
+            if key[1] is not TriggerKind.NEW_DATA and is_put_off(newest[key])
+        ]
 
     def scheduled_since(self, machine_type: str, schedule: str, now_ms: int) -> int:
         """Since when a machine type has its schedule; see the port."""
@@ -79,6 +106,17 @@ class MemoryTriggerLog:
             return NewReadings(stored, None)
         return NewReadings(max(0, stored - (last.readings_then or 0)), last.job.job_id)
 
+    def _found(self, occasion: Occasion) -> Trigger | None:
+        key = (occasion.machine_type, occasion.kind, occasion.slot)
+        return next(
+            (
+                one
+                for one in reversed(self._tables.triggers)
+                if (one.occasion.machine_type, one.occasion.kind, one.occasion.slot) == key
+            ),
+            None,
+        )
+
     def _known(self, machine_type: str) -> Known:
         jobs = [row.job for row in self._jobs(machine_type)]
         return Known(
@@ -95,7 +133,7 @@ class MemoryTriggerLog:
             triggered_ms=max(
                 (
                     one.at_ms
-                    for one in self._tables.triggers.values()
+                    for one in self._tables.triggers
                     if one.occasion.machine_type == machine_type and one.job_id is not None
                 ),
                 default=None,

@@ -164,6 +164,7 @@ training_triggers = Table(
     Column("machine_type", Text, primary_key=True),
     Column("kind", Text, primary_key=True),
     Column("slot", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False, server_default=text("1")),
     Column("position", BigInteger, Identity(always=True), nullable=False),
     Column("since", EpochMs, nullable=False),
     Column("detail", Text, nullable=False),

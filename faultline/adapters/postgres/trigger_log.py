@@ -23,7 +23,7 @@ from faultline.ports.triggers import (
     Suppressed,
     Trigger,
     TriggerKind,
-    is_decided,
+    is_put_off,
     suppression,
 )
 
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 _LOCK = 7_215_006
 _triggers = training_triggers.c
 _jobs = training_jobs.c
-_KEY = ("machine_type", "kind", "slot")
+# New data is counted anew.
+_KINDS_PUT_OFF = [TriggerKind.SCHEDULE.value, TriggerKind.DRIFT.value]
 
 
 class PostgresTriggerLog:
@@ -43,16 +44,26 @@ class PostgresTriggerLog:
         self._database = database
 
     def decide(
-        self, occasion: Occasion, request: TrainingRequest, now_ms: int, cooldown_ms: int
+        self,
+        occasion: Occasion,
+        request: TrainingRequest,
+        now_ms: int,
+        cooldown_ms: int,
+        *,
+        challenger_waits: bool = False,
     ) -> Trigger | None:
         """Queue a training, or write down why not; see the port."""
         with self._database.transaction() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             before = _found(connection, occasion)
-            if before is not None and is_decided(before):
+            if before is not None and not is_put_off(before):
                 return None
             why_not = suppression(
-                occasion, _known(connection, occasion.machine_type), now_ms, cooldown_ms
+                occasion,
+                _known(connection, occasion.machine_type),
+                now_ms,
+                cooldown_ms,
+                challenger_waits=challenger_waits,
             )
             if before is not None and why_not == before.suppressed:
                 return None
@@ -61,6 +72,7 @@ class PostgresTriggerLog:
                 at_ms=now_ms,
                 job_id=None if why_not else submit(connection, request).job_id,
                 suppressed=why_not,
+                attempt=1 if before is None else before.attempt + 1,
             )
             _keep(connection, trigger)
             return trigger
@@ -73,6 +85,23 @@ class PostgresTriggerLog:
         query = query.order_by(_triggers.at.desc(), _triggers.position.desc()).limit(limit)
         with self._database.transaction() as connection:
             return [_trigger(row) for row in connection.execute(query).mappings()]
+
+    def put_off(self) -> Sequence[Trigger]:
+        """What is to be decided again; see the port."""
+        query = (
+            select(training_triggers)
+            .ext(distinct_on(_triggers.machine_type, _triggers.kind))
+            .where(_triggers.kind.in_(_KINDS_PUT_OFF))
+            .order_by(
+                _triggers.machine_type,
+                _triggers.kind,
+                _triggers.since.desc(),
+                _triggers.position.desc(),
+            )
+        )
+        with self._database.transaction() as connection:
+            newest = [_trigger(row) for row in connection.execute(query).mappings()]
+        return [trigger for trigger in newest if is_put_off(trigger)]
 
     def scheduled_since(self, machine_type: str, schedule: str, now_ms: int) -> int:
         """Since when a machine type has its schedule; see the port."""
@@ -123,10 +152,15 @@ class PostgresTriggerLog:
 
 
 def _found(connection: Connection, occasion: Occasion) -> Trigger | None:
-    query = select(training_triggers).where(
-        _triggers.machine_type == occasion.machine_type,
-        _triggers.kind == occasion.kind.value,
-        _triggers.slot == occasion.slot,
+    query = (
+        select(training_triggers)
+        .where(
+            _triggers.machine_type == occasion.machine_type,
+            _triggers.kind == occasion.kind.value,
+            _triggers.slot == occasion.slot,
+        )
+        .order_by(_triggers.attempt.desc())
+        .limit(1)
     )
     found = connection.execute(query).mappings().one_or_none()
     return None if found is None else _trigger(found)
@@ -162,9 +196,9 @@ def _keep(connection: Connection, trigger: Trigger) -> None:
         "at": trigger.at_ms,
         "job_id": trigger.job_id,
         "suppressed": None if trigger.suppressed is None else trigger.suppressed.value,
+        "attempt": trigger.attempt,
     }
-    statement = insert(training_triggers).values(row)
-    connection.execute(statement.on_conflict_do_update(index_elements=_KEY, set_=row))
+    connection.execute(insert(training_triggers).values(row))
 
 
 def _trigger(row: Mapping[Any, Any]) -> Trigger:
@@ -179,6 +213,7 @@ def _trigger(row: Mapping[Any, Any]) -> Trigger:
         at_ms=row["at"],
         job_id=row["job_id"],
         suppressed=None if row["suppressed"] is None else Suppressed(row["suppressed"]),
+        attempt=row["attempt"],
     )
 
 

@@ -103,6 +103,51 @@ def test_more_drift_while_a_training_waits_or_within_the_cooldown_starts_none(wo
     assert len(world.queue.list()) == 2
 
 
+def test_drift_that_was_put_off_starts_a_training_when_it_may(world: Any) -> None:
+    by_hand = world.submit()
+    send(world, event(world, "e-1"), event(world, "e-2"))
+    listen(world)
+    assert suppressed(world) == [Suppressed.BUSY, Suppressed.BUSY]
+    world.queue.cancel(by_hand.job_id)
+    # Another trainer than the one that heard of it, and of two events the newer.
+    world.start().watch.look()
+    world.trainer.watch.look()
+    [job, _] = world.queue.list()
+    assert job.request.trigger == "drift"
+    assert job.request.trigger_detail.endswith("; put off before (busy)")
+    [last, *others] = world.trigger_log.list()
+    assert (last.occasion.slot, last.job_id, last.attempt) == ("e-2", job.job_id, 2)
+    # Every decision keeps its row.
+    assert [one.suppressed for one in others] == [Suppressed.BUSY, Suppressed.BUSY]
+
+
+def test_drift_within_the_cooldown_starts_a_training_afterwards(world: Any) -> None:
+    send(world, event(world, "e-1"))
+    listen(world)
+    assert world.work()
+    send(world, event(world, "e-2"))
+    listen(world)
+    world.trainer.watch.look()
+    assert suppressed(world) == [None, Suppressed.COOLDOWN]
+    world.clock.sleep(3_600)
+    world.trainer.watch.look()
+    assert suppressed(world) == [None, Suppressed.COOLDOWN, None]
+    assert len(world.queue.list()) == 2
+
+
+def test_drift_that_a_training_has_answered_meanwhile_starts_none(world: Any) -> None:
+    by_hand = world.submit()
+    send(world, event(world))
+    listen(world)
+    world.queue.cancel(by_hand.job_id)
+    world.train()
+    world.trainer.watch.look()
+    assert suppressed(world) == [Suppressed.BUSY, Suppressed.TRAINED_SINCE]
+    world.clock.sleep(10 * 3_600)
+    world.trainer.watch.look()
+    assert len(world.trigger_log.list()) == 2
+
+
 def test_drift_from_before_the_last_training_starts_none(world: Any) -> None:
     found_before = event(world)
     world.train()
@@ -156,3 +201,13 @@ def test_a_trainer_that_is_told_so_does_not_listen(make_world: Any) -> None:
     deaf, hearing = make_world(trainer_on_drift=False), make_world()
     assert "drift" in {loop.name for loop in hearing.trainer.loops}
     assert "drift" not in {loop.name for loop in deaf.trainer.loops}
+
+
+def test_a_trainer_that_is_told_so_forgets_drift_that_was_put_off(world: Any) -> None:
+    by_hand = world.submit()
+    send(world, event(world))
+    listen(world)
+    world.queue.cancel(by_hand.job_id)
+    world.settings["trainer_on_drift"] = False
+    world.start().watch.look()
+    assert suppressed(world) == [Suppressed.BUSY]

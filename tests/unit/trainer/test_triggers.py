@@ -222,6 +222,7 @@ class TestSeen:
             "decided_at": second["decided_at"],
             "job_id": None,
             "suppressed": "cooldown",
+            "attempt": 1,
         }
         one = {"machine_type": "pump", "limit": 1}
         assert world.http.get(f"{BASE}/triggers", params=one).json()["triggers"] == [second]
