@@ -108,6 +108,7 @@ _SETTINGS: tuple[tuple[str, tuple[type[BaseModel], ...]], ...] = (
             settings.KafkaSettings,
             settings.DatabaseSettings,
             settings.RegistrySettings,
+            settings.AlarmSettings,
         ),
     ),
     ("Gateway", (ingest_settings.GatewaySettings,)),

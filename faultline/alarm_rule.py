@@ -37,6 +37,18 @@ def alarm_rule(policy: AlarmPolicy) -> AlarmRule:
     return AlarmRule(rows=policy.open_window, is_open=is_open)
 
 
+def in_words(policy: AlarmPolicy) -> str:
+    """When alarms open and close, for reports.
+
+    >>> in_words(AlarmPolicy())
+    'an alarm opens at 6 failures of the last 10 readings, and closes at 10 in a row that are none'
+    """
+    return (
+        f"an alarm opens at {policy.open_bad} failures of the last {policy.open_window} readings, "
+        f"and closes at {policy.close_good} in a row that are none"
+    )
+
+
 def alarms_opened(score: NDArray[np.float64], policy: AlarmPolicy) -> int:
     """How many alarms the scores of consecutive rows of one machine open; NaN is no score.
 

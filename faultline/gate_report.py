@@ -12,12 +12,14 @@ class Decision(StrEnum):
     """What the gate says of a version.
 
     `waiting`: it has passed what can be told from the history, and has to score live readings in
-    the shadow before it may come into Production.
+    the shadow before it may come into Production. `superseded`: before it had, another version took
+    its place there.
     """
 
     PASSED = "passed"
     REFUSED = "refused"
     WAITING = "waiting"
+    SUPERSEDED = "superseded"
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,12 +58,15 @@ class GateReport(msgspec.Struct, frozen=True):
         What could not be compared, and on what the rest was, in sentences. They refuse nothing.
     shadow_readings
         Live readings that it still has to score beside the champion, at least.
+    alarm_rule
+        When alarms opened and closed that were counted, in words; empty when none were.
     """
 
     checks: tuple[Check, ...]
     champion: str | None = None
     notes: tuple[str, ...] = ()
     shadow_readings: int = 0
+    alarm_rule: str = ""
 
     @property
     def passed(self) -> bool:

@@ -12,6 +12,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from faultline.alarms import AlarmPolicy
+
 CONFIG = SettingsConfigDict(
     env_prefix="FAULTLINE_", env_file=None, extra="ignore", frozen=True, populate_by_name=True
 )
@@ -85,3 +87,31 @@ class RegistrySettings(BaseSettings):
     mlflow_timeout_s: float = Field(
         10.0, gt=0, description="Seconds after which a request to MLflow is given up."
     )
+
+
+class AlarmSettings(BaseSettings):
+    """The alarm rule, by which the predictor raises alarms, and the gate and the backtest judge."""
+
+    model_config = CONFIG
+
+    alarm_open_bad: int = Field(
+        6, ge=1, description="An alarm opens after so many failures among the last readings."
+    )
+    alarm_open_window: int = Field(
+        10, ge=1, description="How many of the last readings are looked at for that."
+    )
+    alarm_close_good: int = Field(
+        10, ge=1, description="It closes after so many readings in a row that are no failures."
+    )
+    alarm_update_growth: float = Field(
+        1.25, gt=1, description="It is published again when its peak has grown by this factor."
+    )
+
+    def alarm_policy(self) -> AlarmPolicy:
+        """When alarms open and close; raises `ValueError` when the numbers contradict."""
+        return AlarmPolicy(
+            open_bad=self.alarm_open_bad,
+            open_window=self.alarm_open_window,
+            close_good=self.alarm_close_good,
+            update_growth=self.alarm_update_growth,
+        )

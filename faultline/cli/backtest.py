@@ -73,7 +73,7 @@ def _heading(told: Mapping[str, Any]) -> str:
     return (
         f"{told['model_name']} version {told['version']} on {told['readings']:,} readings of "
         f"{len(told['machines'])} machines, {told['machine_days']:.3g} machine-days outside known "
-        f"faults\nverdicts: {verdicts}\n"
+        f"faults\nverdicts: {verdicts}\nby the rule: {told['alarm_rule']}\n"
     )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from faultline.alarms import AlarmPolicy
 from faultline.settings import (
+    AlarmSettings,
     DatabaseSettings,
     KafkaSettings,
     RegistrySettings,
@@ -25,7 +25,9 @@ class PredictionLogging(StrEnum):
     RUN = "run"
 
 
-class PredictorSettings(ServiceSettings, KafkaSettings, DatabaseSettings, RegistrySettings):
+class PredictorSettings(
+    ServiceSettings, KafkaSettings, DatabaseSettings, RegistrySettings, AlarmSettings
+):
     """Where the predictor listens, how it follows models, how it works through the stream."""
 
     predictor_port: int = Field(8000, ge=1, le=65535, description="The predictor's HTTP port.")
@@ -128,18 +130,6 @@ class PredictorSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Regist
         gt=0,
         description="From this difference of the median scores on it is drift; 1 is the boundary.",
     )
-    alarm_open_bad: int = Field(
-        6, ge=1, description="An alarm opens after so many failures among the last readings."
-    )
-    alarm_open_window: int = Field(
-        10, ge=1, description="How many of the last readings are looked at for that."
-    )
-    alarm_close_good: int = Field(
-        10, ge=1, description="It closes after so many readings in a row that are no failures."
-    )
-    alarm_update_growth: float = Field(
-        1.25, gt=1, description="It is published again when its peak has grown by this factor."
-    )
 
     def drift_policy(self) -> DriftPolicy:
         """What is sampled for drift, and what is drift."""
@@ -149,13 +139,4 @@ class PredictorSettings(ServiceSettings, KafkaSettings, DatabaseSettings, Regist
             poll_s=self.predictor_drift_poll_s,
             cooldown_s=self.predictor_drift_cooldown_s,
             limits=DriftLimits(self.predictor_drift_distance, self.predictor_drift_level),
-        )
-
-    def alarm_policy(self) -> AlarmPolicy:
-        """When alarms open and close; raises `ValueError` when the numbers contradict."""
-        return AlarmPolicy(
-            open_bad=self.alarm_open_bad,
-            open_window=self.alarm_open_window,
-            close_good=self.alarm_close_good,
-            update_growth=self.alarm_update_growth,
         )

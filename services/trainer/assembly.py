@@ -130,6 +130,7 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
         comparisons=ports.comparisons,
         queue=ports.queue,
         gate_log=ports.gate_log,
+        changes=changes,
         promotions=promotions,
         announcer=announcer,
         clock=ports.clock,

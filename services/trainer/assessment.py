@@ -6,8 +6,11 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
+from msgspec import structs
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from faultline.alarm_rule import alarm_rule, in_words
+from faultline.alarms import AlarmPolicy
 from faultline.detector.config import FitConfig
 from faultline.detector.fit import Fit
 from faultline.events import model_name
@@ -46,6 +49,8 @@ class Assessor:
 
     Parameters
     ----------
+    policy
+        By which the predictor raises alarms.
     threads
         That the numeric libraries may use.
     evaluate
@@ -57,6 +62,7 @@ class Assessor:
         store: FleetStore,
         registry: ModelRegistry,
         limits: GateLimits,
+        policy: AlarmPolicy,
         *,
         threads: int,
         evaluate: bool,
@@ -64,6 +70,8 @@ class Assessor:
         self._store = store
         self._registry = registry
         self._limits = limits
+        self._policy = policy
+        self._rule = alarm_rule(policy)
         self._threads = threads
         self._evaluate = evaluate
 
@@ -101,6 +109,7 @@ class Assessor:
                 dataset.machine_type,
                 candidate,
                 None if champion is None else champion.model,
+                self._policy,
             ),
         )
         chosen = next((one for one in fitted.candidates if one.k == fitted.k), None)
@@ -117,11 +126,13 @@ class Assessor:
             beside=beside,
             notes=notes,
         )
-        return Assessed(report, evaluated.report)
+        return Assessed(
+            structs.replace(report, alarm_rule=in_words(self._policy)), evaluated.report
+        )
 
     def _measured(self, dataset: Dataset, config: FitConfig) -> Evaluated:
         with threadpool_limits(limits=self._threads):
-            return evaluate_faults(dataset, config)
+            return evaluate_faults(dataset, config, self._rule)
 
     def _compared(
         self,
@@ -132,7 +143,14 @@ class Assessor:
         config: FitConfig,
     ) -> Beside:
         with threadpool_limits(limits=self._threads):
-            return compare(fitted.detector, evaluated.stand_in, champion, dataset, config.seed)
+            return compare(
+                fitted.detector,
+                evaluated.stand_in,
+                champion,
+                dataset,
+                rule=self._rule,
+                seed=config.seed,
+            )
 
 
 def decision_id(job: TrainingJob) -> str:

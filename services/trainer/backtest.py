@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from faultline.alarms import Alarm
+from faultline.alarm_rule import in_words
+from faultline.alarms import Alarm, AlarmPolicy
 from faultline.errors import NotFound, UntrainableHistory
 from faultline.events import machine_type_of
 from faultline.judge import Model
@@ -46,11 +47,16 @@ class Span:
     max_rows: int
 
 
-def backtest(store: FleetStore, contender: Contender, span: Span) -> Backtest:
+def backtest(store: FleetStore, contender: Contender, span: Span, policy: AlarmPolicy) -> Backtest:
     """Replay a version.
 
     A machine's replay begins with an empty window a little before the span, so that the first
     verdicts in it are whole, where there are readings.
+
+    Parameters
+    ----------
+    policy
+        By which the version's alarms open and close.
 
     Raises
     ------
@@ -66,7 +72,12 @@ def backtest(store: FleetStore, contender: Contender, span: Span) -> Backtest:
     labels = store.labels()
     machines = tuple(
         _machine(
-            store, contender, rows, span, [one for one in labels if one.machine_id == machine_id]
+            store,
+            contender,
+            rows,
+            span,
+            labels=[one for one in labels if one.machine_id == machine_id],
+            policy=policy,
         )
         for machine_id, rows in _histories(store, model, machine_type, span)
         if len(rows.timestamps_ms) and int(rows.timestamps_ms[-1]) >= (span.start_ms or 0)
@@ -75,7 +86,7 @@ def backtest(store: FleetStore, contender: Contender, span: Span) -> Backtest:
     if absent or not machines:
         who = ", ".join(map(repr, absent)) or f"machine type {machine_type!r}"
         raise NotFound(f"no readings of {who} in the time range; check the names and the range")
-    return Backtest(model.name, model.version, machines)
+    return Backtest(model.name, model.version, in_words(policy), machines)
 
 
 def _histories(
@@ -105,12 +116,14 @@ def _machine(
     contender: Contender,
     rows: MachineRows,
     span: Span,
+    *,
     labels: Sequence[FaultLabel],
+    policy: AlarmPolicy,
 ) -> MachineBacktest:
     model = contender.model
     machine_type = machine_type_of(model.name)
     from_ms = int(rows.timestamps_ms[0]) if span.start_ms is None else span.start_ms
-    again = rerun(model, machine_type, rows, from_ms)
+    again = rerun(model, machine_type, rows, from_ms, policy)
     times = rows.timestamps_ms[rows.timestamps_ms >= from_ms]
     start_ms, end_ms = int(times[0]), int(times[-1])
     then = [

@@ -73,6 +73,13 @@ class BacktestAnswer(BaseModel):
 
     model_name: str = Field(examples=["faultline-pump"])
     version: str = Field(examples=["3"])
+    alarm_rule: str = Field(
+        description="When this version's alarms open and close: as the predictor's settings say.",
+        examples=[
+            "an alarm opens at 6 failures of the last 10 readings, and closes at 10 in a row "
+            "that are none"
+        ],
+    )
     readings: int
     machine_days: float = Field(description="The time outside known faults, of all machines.")
     verdicts: dict[str, int] = Field(description="Of this version, by status.")
@@ -95,6 +102,7 @@ def backtest_answer(found: Backtest) -> BacktestAnswer:
     return BacktestAnswer(
         model_name=found.model_name,
         version=found.model_version,
+        alarm_rule=found.alarm_rule,
         readings=sum(machine.readings for machine in found.machines),
         machine_days=found.machine_days,
         verdicts=_by_name(found),

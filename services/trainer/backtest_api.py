@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from faultline.alarms import AlarmPolicy
 from faultline.errors import Conflict, InvalidBundle, Overloaded
 from faultline.ports.registry import ModelRegistry
 from faultline.ports.stores import FleetStore
@@ -52,11 +53,15 @@ class BacktestRequest(BaseModel):
         return self
 
 
-def backtest_routes(registry: ModelRegistry, store: FleetStore, max_rows: int) -> APIRouter:
+def backtest_routes(
+    registry: ModelRegistry, store: FleetStore, policy: AlarmPolicy, max_rows: int
+) -> APIRouter:
     """Routes for backtests.
 
     Parameters
     ----------
+    policy
+        By which the predictor raises alarms.
     max_rows
         Readings that one may replay: it bounds the memory and how long an answer takes.
     """
@@ -85,7 +90,7 @@ def backtest_routes(registry: ModelRegistry, store: FleetStore, max_rows: int) -
             contender = fetch(registry, registry.version(name, version))
             machines = None if request.machines is None else tuple(dict.fromkeys(request.machines))
             span = Span(machines, request.start, request.end, max_rows)
-            return backtest_answer(backtest(store, contender, span))
+            return backtest_answer(backtest(store, contender, span, policy))
         except InvalidBundle as error:
             raise Conflict(f"version {version} of {name} cannot be replayed: {error}") from error
         finally:

@@ -100,10 +100,17 @@ class Tally:
 
 @dataclass(frozen=True)
 class Backtest:
-    """What a version makes of the history."""
+    """What a version makes of the history.
+
+    Attributes
+    ----------
+    alarm_rule
+        When its alarms open and close, in words.
+    """
 
     model_name: str
     model_version: str
+    alarm_rule: str
     machines: tuple[MachineBacktest, ...]
 
     @property

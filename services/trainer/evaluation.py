@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from faultline.alarm_rule import alarm_rule
-from faultline.alarms import AlarmPolicy
 from faultline.detector.config import FitConfig
 from faultline.detector.evaluation import (
+    AlarmRule,
     InjectionReport,
     NotEvaluated,
     StandIn,
@@ -20,7 +19,6 @@ from services.trainer.dataset import Dataset
 Evaluation = InjectionReport | NotEvaluated
 
 SKIPPED = NotEvaluated("it is switched off by the trainer's settings")
-RULE = alarm_rule(AlarmPolicy())
 
 
 class Evaluated(NamedTuple):
@@ -30,9 +28,15 @@ class Evaluated(NamedTuple):
     stand_in: StandIn | NotEvaluated
 
 
-def evaluate_faults(dataset: Dataset, config: FitConfig) -> Evaluated:
-    """Fit once more, without the end of the history, and see what faults injected there come to."""
+def evaluate_faults(dataset: Dataset, config: FitConfig, rule: AlarmRule) -> Evaluated:
+    """Fit once more, without the end of the history, and see what faults injected there come to.
+
+    Parameters
+    ----------
+    rule
+        By which the predictor raises alarms.
+    """
     stand_in = fit_stand_in(dataset.sensors, dataset.histories, config, fit)
     if isinstance(stand_in, NotEvaluated):
         return Evaluated(stand_in, stand_in)
-    return Evaluated(measure_stand_in(stand_in, dataset.sensors, RULE, config.seed), stand_in)
+    return Evaluated(measure_stand_in(stand_in, dataset.sensors, rule, config.seed), stand_in)

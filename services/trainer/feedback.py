@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from faultline.alarms import AlarmPolicy
+from faultline.events import machine_type_of
 from faultline.judge import Model
 from faultline.labels import FaultLabel
 from faultline.matching import KnownFault, match
@@ -19,7 +21,11 @@ _MOST_ROWS = 500_000
 
 
 def known_faults(
-    store: FleetStore, machine_type: str, candidate: Model, champion: Model | None
+    store: FleetStore,
+    machine_type: str,
+    candidate: Model,
+    champion: Model | None,
+    policy: AlarmPolicy,
 ) -> KnownFaults | None:
     """Count who finds how many of the newest known faults; None when there are none with readings.
 
@@ -42,7 +48,7 @@ def known_faults(
         faults += 1
         room -= len(rows.timestamps_ms)
         for position, model in enumerate(models):
-            found[position] += _finds(model, machine_type, rows, label)
+            found[position] += _finds(model, rows, label, policy)
         if room <= 0:
             break
     if not faults:
@@ -75,7 +81,8 @@ def _rows(
     return rows if during.any() else None
 
 
-def _finds(model: Model, machine_type: str, rows: MachineRows, label: FaultLabel) -> bool:
-    again = rerun(model, machine_type, rows, label.start_ms)
+def _finds(model: Model, rows: MachineRows, label: FaultLabel, policy: AlarmPolicy) -> bool:
+    machine_type = machine_type_of(model.name)
+    again = rerun(model, machine_type, rows, label.start_ms, policy)
     grace_ms = {machine_type: model.detector.window_rows * usual_step_ms(rows)}
     return match([KnownFault(label)], again.alarms, grace_ms).outcomes[0].detected

@@ -40,6 +40,9 @@ class GateAnswer(BaseModel):
     shadow_readings: int = Field(
         description="Live readings that it still had to score beside that version, at least."
     )
+    alarm_rule: str = Field(
+        description="When alarms opened and closed that were counted; empty when none were."
+    )
     notes: list[str] = Field(description="What could not be compared, and on what the rest was.")
     checks: list[CheckAnswer]
 
@@ -85,6 +88,7 @@ def _gate_answer(decision: GateDecision) -> GateAnswer:
         reason=decision.reason,
         champion=report.champion,
         shadow_readings=report.shadow_readings,
+        alarm_rule=report.alarm_rule,
         notes=list(report.notes),
         checks=[_check_answer(one) for one in report.checks],
     )

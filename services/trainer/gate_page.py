@@ -20,6 +20,7 @@ def gate_page(report: GateReport) -> str:
         "",
         *(f"- {check.name}: {check.reason}." for check in checks),
         *(f"\n{note[0].upper()}{note[1:]}." for note in report.notes),
+        *([f"\nThe alarm rule: {report.alarm_rule}."] if report.alarm_rule else []),
     ]
     return "\n".join(lines) + "\n"
 

@@ -20,7 +20,6 @@ from faultline.ports.stores import MachineRows
 from faultline.readings import Reading
 from faultline.verdicts import Status
 
-_POLICY = AlarmPolicy()
 _AT_ONCE = 4_096
 # What an alarm says of sensors comes from its worst verdict.
 _FAILURES = Explanation(min_score=1.0, sensors=3)
@@ -43,7 +42,9 @@ class Rerun:
     alarms: tuple[Alarm, ...]
 
 
-def rerun(model: Model, machine_type: str, rows: MachineRows, from_ms: int) -> Rerun:
+def rerun(
+    model: Model, machine_type: str, rows: MachineRows, from_ms: int, policy: AlarmPolicy
+) -> Rerun:
     """Judge rows from an empty window on.
 
     Parameters
@@ -52,12 +53,14 @@ def rerun(model: Model, machine_type: str, rows: MachineRows, from_ms: int) -> R
         At least one, in time order.
     from_ms
         The rows before fill the window: their verdicts are not counted.
+    policy
+        By which alarms open and close.
     """
     state: MachineState | None = None
     verdicts: Counter[Status] = Counter()
     alarms: dict[str, Alarm] = {}
     for part in _parts(rows, machine_type):
-        judgement = judge(model, state, part, _POLICY, _FAILURES)
+        judgement = judge(model, state, part, policy, _FAILURES)
         state = judgement.state
         verdicts.update(
             one.status for one in judgement.batch.verdicts if one.timestamp_ms >= from_ms

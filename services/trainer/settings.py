@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from faultline.settings import (
+    AlarmSettings,
     DatabaseSettings,
     KafkaSettings,
     RegistrySettings,
@@ -14,7 +15,9 @@ from services.trainer.gate import GateLimits
 from services.trainer.schedule import Schedules, parse_schedules
 
 
-class TrainerSettings(ServiceSettings, KafkaSettings, DatabaseSettings, RegistrySettings):
+class TrainerSettings(
+    ServiceSettings, KafkaSettings, DatabaseSettings, RegistrySettings, AlarmSettings
+):
     """Where the trainer listens, how it works off its jobs, and what its gate asks for."""
 
     trainer_port: int = Field(8002, ge=1, le=65535, description="The trainer's HTTP port.")

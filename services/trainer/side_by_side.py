@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from faultline.detector import Detector, MachineHistory
 from faultline.detector.evaluation import (
+    AlarmRule,
     InjectionReport,
     NotEvaluated,
     StandIn,
@@ -22,7 +23,7 @@ from faultline.detector.evaluation import (
 )
 from services.trainer.champion import Contender
 from services.trainer.dataset import Dataset
-from services.trainer.evaluation import RULE, SKIPPED
+from services.trainer.evaluation import SKIPPED
 from services.trainer.gate_facts import Beside, Pair
 from services.trainer.wording import names
 
@@ -32,6 +33,8 @@ def compare(
     stand_in: StandIn | NotEvaluated,
     champion: Contender,
     dataset: Dataset,
+    *,
+    rule: AlarmRule,
     seed: int,
 ) -> Beside:
     """Measure both on the last fifth of every history.
@@ -52,6 +55,8 @@ def compare(
     ----------
     stand_in
         The candidate fitted without that fifth; why there is none, if there is none.
+    rule
+        By which the predictor raises alarms.
     seed
         Of the injected faults.
     """
@@ -67,18 +72,18 @@ def compare(
     # A fault's size goes by the champion: the spreads of one that has learnt a fault are wide.
     detectors = [champion.model.detector, candidate]
     refusal = ""
-    theirs_open = in_alarm(champion.model.detector, dataset.sensors, dataset.histories, RULE)
-    own_open = in_alarm(candidate, dataset.sensors, dataset.histories, RULE)
+    theirs_open = in_alarm(champion.model.detector, dataset.sensors, dataset.histories, rule)
+    own_open = in_alarm(candidate, dataset.sensors, dataset.histories, rule)
     silenced = sum(
         int((theirs & ~own).sum()) for theirs, own in zip(theirs_open, own_open, strict=True)
     )
     for ground in _grounds(stand_in, champion, dataset, theirs_open):
-        theirs, own = measure_alike(detectors, dataset.sensors, ground.rows, rule=RULE, seed=seed)
+        theirs, own = measure_alike(detectors, dataset.sensors, ground.rows, rule=rule, seed=seed)
         if isinstance(own, InjectionReport) and isinstance(theirs, InjectionReport):
             notes.append(ground.told(version))
             share = own.alarm_share if ground.learnt else None
             if ground.stand_in is not None:
-                share = alarm_share(ground.stand_in, dataset.sensors, ground.rows, RULE)
+                share = alarm_share(ground.stand_in, dataset.sensors, ground.rows, rule)
             return Beside(
                 version,
                 alarm_share=None if share is None else Pair(share, theirs.alarm_share),

@@ -32,6 +32,7 @@ TOLD: dict[str, Any] = {
     "model_name": "faultline-pump",
     "version": "3",
     "readings": 12_000,
+    "alarm_rule": "an alarm opens at 6 failures",
     "machine_days": 0.1234,
     "verdicts": {"failure": 60, "normal": 11_940},
     "then": {

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from faultline.alarms import AlarmPolicy
 from faultline.events import ModelEventKind
 from faultline.gate_report import Check, GateReport
 from faultline.judge import Model
@@ -194,7 +195,7 @@ def test_known_faults_are_counted_for_both(world: Any, tmp_path: Path) -> None:
     sharp = world.bundle(tmp_path).detector
     dull = replace(sharp, boundary=100 * sharp.boundary)
     known = known_faults(
-        world.store, "pump", Model(NAME, "candidate", dull), Model(NAME, "1", sharp)
+        world.store, "pump", Model(NAME, "candidate", dull), Model(NAME, "1", sharp), AlarmPolicy()
     )
     assert known == KnownFaults(faults=1, by_candidate=0, by_champion=1)
 
