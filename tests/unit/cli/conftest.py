@@ -1,8 +1,13 @@
-"""What the tests of `faultline fit`, `score` and `explain` share: files, and the terminal."""
+"""What the tests of commands share: files, the terminal, and a trainer that is a fake."""
 
 from __future__ import annotations
 
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,3 +77,56 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def day(tmp_path: Path) -> Path:
     return write_csv(tmp_path / "day.csv", 2, 400, slice(200, 300))
+
+
+class Trainer(ThreadingHTTPServer):
+    """Answers by path, and keeps what it was asked."""
+
+    answers: dict[str, tuple[int, Any]]
+    asked: list[tuple[str, Any]]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def bodies(self) -> list[dict[str, Any]]:
+        """What came with the requests that had anything."""
+        return [body for _, body in self.asked if body is not None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Trainer
+
+    def do_GET(self) -> None:
+        self._answer(None)
+
+    def do_POST(self) -> None:
+        self._answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        """Say nothing."""
+
+    def _answer(self, body: Any) -> None:
+        self.server.asked.append((self.path, body))
+        status, answer = self.server.answers.get(
+            self.path.partition("?")[0], (404, {"detail": "there is no such model"})
+        )
+        content = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def trainer() -> Iterator[Trainer]:
+    with Trainer(("127.0.0.1", 0), Handler) as server:
+        server.answers = {}
+        server.asked = []
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import doctest
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from faultline.cli import backtest as module
 from faultline.errors import NotFound
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Trainer
+
+PATH = "/api/v1/ml/models/faultline-pump/versions/3/backtest"
 
 
 def alarm(hour: int, **changes: Any) -> dict[str, Any]:
@@ -75,51 +77,20 @@ TOLD: dict[str, Any] = {
 }
 
 
-class Trainer(ThreadingHTTPServer):
-    """Answers, and keeps what it was asked."""
-
-    status = 200
-    answer: dict[str, Any] = TOLD
-    asked: list[tuple[str, Any]]
-
-    def run(self, *arguments: str) -> Any:
-        app = typer.Typer()
-        app.command()(module.backtest)
-        url = f"http://127.0.0.1:{self.server_address[1]}"
-        return CliRunner().invoke(app, ["faultline-pump", "3", "--trainer", url, *arguments])
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Trainer
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.asked.append((self.path, body))
-        content = json.dumps(self.server.answer).encode()
-        self.send_response(self.server.status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
-
-
 @pytest.fixture
-def trainer() -> Iterator[Trainer]:
-    server = Trainer(("127.0.0.1", 0), Handler)
-    server.asked = []
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def trainer(trainer: Trainer) -> Trainer:
+    trainer.answers = {PATH: (200, TOLD)}
+    return trainer
+
+
+def run(trainer: Trainer, *arguments: str) -> Result:
+    app = typer.Typer()
+    app.command()(module.backtest)
+    return CliRunner().invoke(app, ["faultline-pump", "3", "--trainer", trainer.url, *arguments])
 
 
 def test_the_alarms_stand_beside_each_other(trainer: Trainer) -> None:
-    text = trainer.run().stdout
+    text = run(trainer).stdout
     assert "faultline-pump version 3 on 12,000 readings of 2 machines, 0.123 machine-days" in text
     assert "verdicts: 60 failure, 11,940 normal" in text
     lines = {" ".join(line.split()) for line in text.splitlines()}
@@ -133,11 +104,12 @@ def test_the_alarms_stand_beside_each_other(trainer: Trainer) -> None:
 
 
 def test_json_is_the_answer_as_it_is(trainer: Trainer) -> None:
-    assert json.loads(trainer.run("--json").stdout) == TOLD
+    assert json.loads(run(trainer, "--json").stdout) == TOLD
 
 
 def test_options_reach_the_trainer(trainer: Trainer) -> None:
-    trainer.run(
+    run(
+        trainer,
         "--machine",
         "pump-1",
         "--machine",
@@ -147,35 +119,34 @@ def test_options_reach_the_trainer(trainer: Trainer) -> None:
         "--end",
         "1800000000000",
     )
-    path = "/api/v1/ml/models/faultline-pump/versions/3/backtest"
     body = {
         "machines": ["pump-1", "pump-2"],
         "start": "2026-11-20T00:00:00.000Z",
         "end": "2027-01-15T08:00:00.000Z",
     }
-    assert trainer.asked == [(path, body)]
+    assert trainer.asked == [(PATH, body)]
 
 
 def test_without_options_all_is_asked_for(trainer: Trainer) -> None:
-    trainer.run()
+    run(trainer)
     assert trainer.asked[0][1] == {}
 
 
 def test_a_long_list_is_cut(trainer: Trainer) -> None:
-    trainer.answer = {**TOLD, "alarms": TOLD["alarms"] * 30}
-    text = trainer.run().stdout
+    trainer.answers[PATH] = (200, {**TOLD, "alarms": TOLD["alarms"] * 30})
+    text = run(trainer).stdout
     assert "and 10 more alarms; --json has all of them" in text
 
 
 def test_a_refusal_is_an_error(trainer: Trainer) -> None:
-    trainer.status, trainer.answer = 404, {"detail": "no readings of 'pump-9'"}
-    result = trainer.run("--machine", "pump-9")
+    trainer.answers[PATH] = (404, {"detail": "no readings of 'pump-9'"})
+    result = run(trainer, "--machine", "pump-9")
     assert isinstance(result.exception, NotFound)
     assert "no readings of 'pump-9'" in str(result.exception)
 
 
 def test_what_is_no_time_is_a_usage_error(trainer: Trainer) -> None:
-    result = trainer.run("--start", "yesterday")
+    result = run(trainer, "--start", "yesterday")
     assert result.exit_code == 2
     assert not trainer.asked
 

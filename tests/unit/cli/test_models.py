@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
@@ -17,59 +14,28 @@ from faultline.cli.demo import demo
 from faultline.cli.models import promote, train
 from faultline.errors import Conflict, FaultlineError
 
-JOB = {"job_id": "j-1", "model_name": "faultline-pump", "model_version": "1"}
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Trainer
 
-
-class Trainer(ThreadingHTTPServer):
-    """Answers every job as `outcome` says, and refuses to promote version 9."""
-
-    outcome: dict[str, Any]
-    asked: list[dict[str, Any]]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Trainer
-
-    def do_GET(self) -> None:
-        self._answer(200, {**JOB, **self.server.outcome})
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.asked.append(json.loads(body))
-        if self.path.endswith("/versions/9/promote"):
-            self._answer(409, {"title": "Conflict", "detail": "the gate refused it"})
-        elif self.path.endswith("/promote"):
-            self._answer(200, {"version": "2", "previous_version": "1"})
-        else:
-            self._answer(202, {"job_id": "j-1", "state": "queued"})
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
-
-    def _answer(self, status: int, body: dict[str, Any]) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+BASE = "/api/v1/ml/models"
+VERSIONS = f"{BASE}/faultline-pump/versions"
 
 
 @pytest.fixture
-def trainer() -> Iterator[Trainer]:
-    with Trainer(("127.0.0.1", 0), Handler) as server:
-        server.outcome = {"state": "succeeded", "promoted": True, "decision": "good enough"}
-        server.asked = []
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+def trainer(trainer: Trainer) -> Trainer:
+    """Its one job has succeeded; it refuses to promote version 9."""
+    trainer.answers = {
+        f"{BASE}/train": (202, {"job_id": "j-1", "state": "queued"}),
+        **_job(state="succeeded", promoted=True, decision="good enough"),
+        f"{VERSIONS}/2/promote": (200, {"version": "2", "previous_version": "1"}),
+        f"{VERSIONS}/9/promote": (409, {"title": "Conflict", "detail": "the gate refused it"}),
+    }
+    return trainer
+
+
+def _job(**outcome: Any) -> dict[str, tuple[int, Any]]:
+    job = {"job_id": "j-1", "model_name": "faultline-pump", "model_version": "1", **outcome}
+    return {f"{BASE}/train/j-1": (200, job)}
 
 
 def app() -> typer.Typer:
@@ -91,7 +57,7 @@ def test_a_training_that_is_waited_for_tells_what_came_of_it(trainer: Trainer) -
 
 
 def test_a_training_that_fails_exits_with_one_and_the_reason(trainer: Trainer) -> None:
-    trainer.outcome = {"state": "failed", "error": "no rows at all"}
+    trainer.answers |= _job(state="failed", error="no rows at all")
     code, output, _ = run("train", "-t", "pump", "--wait", "--trainer", trainer.url)
     assert code == 1
     assert "no rows at all" in output
@@ -106,7 +72,7 @@ def test_json_is_one_object_and_nothing_else(trainer: Trainer) -> None:
 def test_what_was_given_is_what_is_asked_for(trainer: Trainer) -> None:
     options = ["--start", "1970-01-01", "--end", "1500", "--sensors", "a", "--sensors", "b"]
     run("train", "-t", "pump", *options, "--promotion", "hold", "--trainer", trainer.url)
-    [asked] = trainer.asked
+    [asked] = trainer.bodies()
     assert asked["start"] == "1970-01-01T00:00:00.000Z"
     assert asked["end"] == "1970-01-01T00:00:01.500Z"
     assert asked["sensors"] == ["a", "b"]
@@ -116,7 +82,7 @@ def test_what_was_given_is_what_is_asked_for(trainer: Trainer) -> None:
 def test_the_rows_of_an_earlier_version_can_be_asked_for(trainer: Trainer) -> None:
     code, _, _ = run("train", "-t", "pump", "--dataset-version", "3", "--trainer", trainer.url)
     assert code == 0
-    assert [one.get("dataset_version") for one in trainer.asked] == ["3"]
+    assert [one.get("dataset_version") for one in trainer.bodies()] == ["3"]
 
 
 def test_an_earlier_version_leaves_no_choice_of_rows(trainer: Trainer) -> None:
@@ -138,7 +104,7 @@ def test_excluded_periods_are_asked_for_in_either_form_of_time(trainer: Trainer)
     periods = ["--exclude", "1970-01-01T00:00:01Z/1970-01-01T00:00:02Z", "--exclude", "3000/4500"]
     code, _, _ = run("train", "-t", "pump", *periods, "--trainer", trainer.url)
     assert code == 0
-    [asked] = trainer.asked
+    [asked] = trainer.bodies()
     assert asked["excluded"] == [
         {"start": "1970-01-01T00:00:01.000Z", "end": "1970-01-01T00:00:02.000Z"},
         {"start": "1970-01-01T00:00:03.000Z", "end": "1970-01-01T00:00:04.500Z"},
@@ -164,7 +130,7 @@ def test_a_stage_is_taken_in_any_case(trainer: Trainer, stage: str) -> None:
     given = ["faultline-pump", "2", "--stage", stage, "--trainer", trainer.url]
     code, _, _ = run("promote", *given)
     assert code == 0
-    assert trainer.asked[0]["stage"] == "Production"
+    assert trainer.bodies()[0]["stage"] == "Production"
 
 
 def test_a_refused_promotion_is_the_trainers_own_explanation(trainer: Trainer) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
@@ -16,6 +13,9 @@ from typer.testing import CliRunner
 from faultline.cli import versions
 from faultline.cli.versions import history, models, rollback
 from faultline.errors import Conflict, NotFound
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Trainer
 
 BASE = "/api/v1/ml/models"
 PUMP = f"{BASE}/faultline-pump"
@@ -54,55 +54,6 @@ def change(number: str | None, **changes: Any) -> dict[str, Any]:
         "gate": "passed",
         **changes,
     }
-
-
-class Trainer(ThreadingHTTPServer):
-    """Answers by path, and keeps what it was asked."""
-
-    answers: dict[str, tuple[int, Any]]
-    asked: list[tuple[str, Any]]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Trainer
-
-    def do_GET(self) -> None:
-        self._answer(None)
-
-    def do_POST(self) -> None:
-        self._answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
-
-    def _answer(self, body: Any) -> None:
-        self.server.asked.append((self.path, body))
-        status, answer = self.server.answers.get(
-            self.path.partition("?")[0], (404, {"detail": "there is no such model"})
-        )
-        content = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-
-@pytest.fixture
-def trainer() -> Iterator[Trainer]:
-    with Trainer(("127.0.0.1", 0), Handler) as server:
-        server.answers = {}
-        server.asked = []
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def run(trainer: Trainer, *arguments: str) -> tuple[int, str, BaseException | None]:
