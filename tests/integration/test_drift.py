@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import httpx
 import numpy as np
 import pytest
 
 from faultline import drift, topics
 from faultline.adapters.kafka import KafkaBroker
-from faultline.adapters.mlflow import MlflowRegistry
 from faultline.adapters.postgres import PostgresDatabase
-from faultline.adapters.postgres.migration import migrate
 from faultline.bundle import golden_batch, write_bundle
 from faultline.detector import Detector, MachineHistory
 from faultline.detector.reference import make_reference
@@ -29,31 +20,27 @@ from faultline.drift import DriftEvent, DriftKind
 from faultline.events import model_name
 from faultline.local.home import Endpoints
 from faultline.ports.broker import Partition, Producer
-from faultline.ports.registry import TrainingRun
+from faultline.ports.registry import ModelRegistry, TrainingRun
 from faultline.readings import encode_batch, make_reading
-from faultline.settings import KafkaSettings, RegistrySettings
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Services, Until
 
 pytestmark = pytest.mark.real
 
-_PATIENCE_S = 90.0
 _BATCH = 50
-
-
-def until(done: Callable[[], bool], what: str) -> None:
-    deadline_s = time.monotonic() + _PATIENCE_S
-    while not done():
-        assert time.monotonic() < deadline_s, f"in vain waited for {what}"
-        time.sleep(0.1)
 
 
 class World:
     """A machine type with a version in Production, and the services that watch it."""
 
-    def __init__(self, platform: Endpoints, broker: KafkaBroker, folder: Path) -> None:
+    def __init__(
+        self, database: PostgresDatabase, broker: KafkaBroker, registry: ModelRegistry, folder: Path
+    ) -> None:
         self.kind = f"it-{uuid4().hex[:12]}"
-        self.database = PostgresDatabase(platform.database_url)
+        self.database = database
         self._broker = broker
-        self._platform = platform
+        self._registry = registry
         self._folder = folder
         self._rng = np.random.default_rng(1)
         self._second = 0
@@ -84,48 +71,10 @@ class World:
             created_ms=0,
             reference=make_reference(detector, detector.sensors, [history]),
         )
-        registry = MlflowRegistry(
-            RegistrySettings.model_validate({"MLFLOW_TRACKING_URI": self._platform.mlflow})
-        )
-        run_id = registry.log_run(TrainingRun(name, "test", {}, [], {}, artifacts))
-        version = registry.register(name, run_id, {"bundle_sha256": bundle_sum}, "A test's.")
-        registry.promote(name, version.version)
+        run_id = self._registry.log_run(TrainingRun(name, "test", {}, [], {}, artifacts))
+        version = self._registry.register(name, run_id, {"bundle_sha256": bundle_sum}, "A test's.")
+        self._registry.promote(name, version.version)
         return version.version
-
-    @contextmanager
-    def service(self, module: list[str], port_of: str, **settings: str) -> Iterator[httpx.Client]:
-        """Start one and wait until it is ready; it is gone afterwards."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        environment = {
-            **os.environ,
-            "FAULTLINE_KAFKA_BOOTSTRAP_SERVERS": self._platform.kafka,
-            "FAULTLINE_DATABASE_URL": self._platform.database_url,
-            "MLFLOW_TRACKING_URI": self._platform.mlflow,
-            "FAULTLINE_STATE_DIR": str(self._folder / "state"),
-            f"FAULTLINE_{port_of}_PORT": str(port),
-            "OMP_NUM_THREADS": "1",
-            **settings,
-        }
-        with ExitStack() as open_:
-            log = open_.enter_context((self._folder / f"{port_of.lower()}.log").open("ab"))
-            process = subprocess.Popen([sys.executable, "-m", *module], env=environment, stderr=log)
-            open_.callback(process.wait, 30)
-            open_.callback(process.kill)
-            http = open_.enter_context(
-                httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10.0)
-            )
-
-            def ready() -> bool:
-                assert process.poll() is None, "the service ended by itself"
-                try:
-                    return http.get("/health/ready").is_success
-                except httpx.TransportError:
-                    return False
-
-            until(ready, f"a {port_of.lower()} that is ready")
-            yield http
 
     def send(self, rows: int, shift: float) -> None:
         values = self._rng.normal(size=(rows, 2))
@@ -151,28 +100,23 @@ class World:
 
 
 @pytest.fixture
-def world(platform: Endpoints, tmp_path: Path) -> Iterator[World]:
-    migrate(platform.database_url)
-    settings = KafkaSettings(kafka_bootstrap_servers=platform.kafka)
-    broker = KafkaBroker(settings, client_id="test-drift")
-    broker.create_topics(topics.ALL)
-    world = World(platform, broker, tmp_path)
-    yield world
-    world.database.dispose()
-    broker.close()
+def world(
+    platform: Endpoints, broker: KafkaBroker, registry: ModelRegistry, tmp_path: Path
+) -> Iterator[World]:
+    database = PostgresDatabase(platform.database_url)
+    yield World(database, broker, registry, tmp_path)
+    database.dispose()
 
 
-def test_a_shifted_sensor_is_told_once_and_kept(world: World) -> None:
+def test_a_shifted_sensor_is_told_once_and_kept(
+    world: World, services: Services, until: Until
+) -> None:
     version = world.register()
-    with (
-        world.service(["services.ingest", "recorder"], "RECORDER"),
-        world.service(
-            ["services.predictor"], "PREDICTOR", FAULTLINE_PREDICTOR_DRIFT_POLL_S="0.5"
-        ) as http,
-    ):
+    often = {"FAULTLINE_PREDICTOR_DRIFT_POLL_S": "0.5"}
+    with services.running("recorder", {}), services.running("predictor", often) as predictor:
 
         def looked() -> dict[str, Any]:
-            answer = http.get("/api/v1/model/drift", params={"machine_type": world.kind})
+            answer = predictor.http.get("/api/v1/model/drift", params={"machine_type": world.kind})
             [one] = answer.json()["drift"] if answer.is_success else [{}]
             return dict(one)
 
@@ -191,7 +135,7 @@ def test_a_shifted_sensor_is_told_once_and_kept(world: World) -> None:
         assert (event.model_name, event.model_version) == (model_name(world.kind), version)
         assert (DriftKind.SENSOR, "flow") in {(one.kind, one.name) for one in event.findings}
         assert "heat" not in {one.name for one in event.findings}
-        [shown] = http.get(
+        [shown] = predictor.http.get(
             "/api/v1/model/drift/events", params={"machine_type": world.kind}
         ).json()["events"]
         assert shown["event_id"] == event.event_id
