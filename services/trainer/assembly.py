@@ -148,7 +148,14 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
         max_attempts=settings.trainer_max_attempts,
         niceness=settings.trainer_niceness,
     )
-    triggers = Triggers(ports.trigger_log, metrics, ports.clock, settings.trainer_cooldown_s)
+    triggers = Triggers(
+        ports.trigger_log,
+        ports.registry,
+        metrics,
+        ports.clock,
+        cooldown_s=settings.trainer_cooldown_s,
+        challenger_wait_s=settings.trainer_challenger_wait_s,
+    )
     watch = Watch(
         triggers,
         ports.trigger_log,

@@ -8,19 +8,24 @@ from __future__ import annotations
 import threading
 from uuid import UUID, uuid5
 
+from faultline.comparisons import Comparison
+from faultline.comparisons import Pair as Compared
 from faultline.errors import Conflict, NotFound
 from faultline.events import ModelEvent, ModelEventKind
 from faultline.ports.clock import Clock
 from faultline.ports.comparisons import ComparisonStore
 from faultline.ports.gate_log import GateDecision, GateLog
 from faultline.ports.jobs import JobQueue
+from faultline.ports.promotions import TurnTaken
 from faultline.ports.registry import ModelRegistry, ModelVersion
 from faultline.service import repeating
 from faultline.telemetry import logger
 from services.trainer.announcer import Announcer
+from services.trainer.change import Changes
 from services.trainer.gate import Decision, GateLimits, GateReport, Pair, judge_shadow
 from services.trainer.promotion import Promotions
-from services.trainer.record import GATE_REASON_TAG, GATE_TAG, JOB_TAG, LONGEST_TAG
+from services.trainer.record import GATE_REASON_TAG, GATE_TAG, JOB_TAG, LONGEST_TAG, SUM_TAG
+from services.trainer.succession import gathers, is_challenger, succession, successor
 
 log = logger(__name__)
 
@@ -28,15 +33,15 @@ SHADOW_TAG = "shadow"
 """What the gate says of a version's live readings in the shadow, once it has said so."""
 _NAMESPACE = UUID("1f6a7e0e-54f0-4f0e-9d92-0a3b5a1c8e55")
 _ACTOR = "gate"
-_STAGING = "staging"
-_PRODUCTION = "production"
 
 
 class Probation:
     """Looks again and again whether the challengers have shown enough.
 
-    The decision is kept and told before the version's tags have it, and a version that has them is
-    promoted once for its job: cut off anywhere, the next look goes on from there.
+    A challenger is judged in the turn in which Production is changed: of two trainers one judges
+    it, and Production stays meanwhile what it was compared with. The decision is kept and told
+    before the version's tags have it, and a version that has them is promoted once for its job: cut
+    off anywhere, the next look goes on from there.
 
     Parameters
     ----------
@@ -51,6 +56,7 @@ class Probation:
         comparisons: ComparisonStore,
         queue: JobQueue,
         gate_log: GateLog,
+        changes: Changes,
         promotions: Promotions,
         announcer: Announcer,
         clock: Clock,
@@ -61,6 +67,7 @@ class Probation:
         self._comparisons = comparisons
         self._queue = queue
         self._gate_log = gate_log
+        self._changes = changes
         self._promotions = promotions
         self._announcer = announcer
         self._clock = clock
@@ -80,43 +87,78 @@ class Probation:
             When a dependency does not answer; the next look goes on.
         """
         for name in self._registry.models():
-            for version in self._registry.versions(name):
-                if _STAGING in version.aliases and _PRODUCTION not in version.aliases:
-                    try:
-                        self._consider(version)
-                    except (Conflict, NotFound) as error:
-                        log.warning(
-                            "challenger cannot be promoted",
-                            model=name,
-                            version=version.version,
-                            why=str(error),
-                        )
+            try:
+                versions = self._registry.versions(name)
+                for version in versions:
+                    if is_challenger(version) and _is_to_be_judged(version):
+                        self._judge(version)
+                    elif (newer := successor(version, versions)) is not None:
+                        self._supersede(version, newer)
+            except TurnTaken:
+                # Whoever has the turn may change what it is compared with: the next look knows.
+                continue
+            except (Conflict, NotFound) as error:
+                log.warning("challenger cannot be promoted", model=name, why=str(error))
 
-    def _consider(self, version: ModelVersion) -> None:
-        reason = version.tags.get(GATE_REASON_TAG, "")
-        if version.tags.get(GATE_TAG) == Decision.WAITING:
-            report = self._report(version)
-            if report is None:
+    def _judge(self, challenger: ModelVersion) -> None:
+        name = challenger.name
+        with self._changes.turn(name):
+            version = self._registry.version(name, challenger.version)
+            if not (is_challenger(version) and _is_to_be_judged(version)):
                 return
-            reason = self._decide(version, report)
-            passed = report.passed
-        else:
-            passed = version.tags.get(SHADOW_TAG) == Decision.PASSED
-        job_id = version.tags.get(JOB_TAG, "")
-        if passed and self._is_wanted(job_id):
-            self._promotions.promote(
-                version.name,
-                version.version,
+            judged = self._judged(version)
+            if judged is None:
+                return
+            self._tell(version, judged)
+            if judged.decision is not Decision.PASSED or not self._is_wanted(judged.job_id):
+                return
+            self._promotions.promote_in_turn(
+                version,
                 actor=_ACTOR,
-                reason=f"the gate passed: {reason}",
-                once_for=job_id,
+                reason=f"the gate passed: {judged.reason}",
+                once_for=judged.job_id,
             )
+        self._changes.announce(name)
 
-    def _report(self, version: ModelVersion) -> GateReport | None:
+    def _judged(self, version: ModelVersion) -> GateDecision | None:
+        """The one decision on what a job's version did beside the champion; None before it is due.
+
+        Once it is kept it stays, whatever is counted since: unless another version is in Production
+        now, beside which it has to show as much.
+        """
         champion = self._registry.production(version.name)
+        beside = None if champion is None else champion.version
+        job_id = version.tags.get(JOB_TAG, "")
+        decision_id = f"{job_id or version.run_id}|shadow"
+        for known in self._gate_log.list(version.name, version.version):
+            if known.decision_id == decision_id and known.report.champion == beside:
+                return known
+        report = self._report(version, champion)
+        if report is None:
+            return None
+        judged = GateDecision(
+            decision_id=decision_id,
+            model_name=version.name,
+            model_version=version.version,
+            job_id=job_id,
+            at_ms=self._clock.now_ms(),
+            decision=report.decision,
+            reason=report.reason,
+            report=report,
+        )
+        self._gate_log.record(judged)
+        log.info(
+            "challenger judged",
+            model=version.name,
+            version=version.version,
+            decision=judged.decision,
+        )
+        return judged
+
+    def _report(self, version: ModelVersion, champion: ModelVersion | None) -> GateReport | None:
         if champion is None:
             return GateReport((), notes=("no version is in Production to be compared with",))
-        found = self._comparisons.comparison(version.name, champion.version, version.version)
+        found = self._compared(version, champion)
         readings = 0 if found is None else found.readings
         failures = Pair(0.0, 0.0)
         if found is not None and readings:
@@ -127,44 +169,69 @@ class Probation:
             champion=champion.version, readings=readings, failures=failures, limits=self._limits
         )
 
-    def _decide(self, version: ModelVersion, report: GateReport) -> str:
-        """Keep, tell and tag what the shadow has come to; returns the reason."""
-        decision, at_ms = report.decision, self._clock.now_ms()
-        job_id = version.tags.get(JOB_TAG, "")
-        decision_id = f"{job_id or version.run_id}|shadow"
-        self._gate_log.record(
-            GateDecision(
-                decision_id=decision_id,
-                model_name=version.name,
-                model_version=version.version,
-                job_id=job_id,
-                at_ms=at_ms,
-                decision=decision,
-                reason=report.reason,
-                report=report,
+    def _compared(self, version: ModelVersion, champion: ModelVersion) -> Comparison | None:
+        return self._comparisons.comparison(
+            Compared(
+                version.name,
+                champion.version,
+                version.version,
+                # A version that another client registered tells no sum.
+                champion.tags.get(SUM_TAG, ""),
+                version.tags.get(SUM_TAG, ""),
             )
         )
-        passed = decision is Decision.PASSED
+
+    def _tell(self, version: ModelVersion, judged: GateDecision) -> None:
+        """Publish a decision and tag its version, unless the version has it already."""
+        tags = {
+            GATE_TAG: judged.decision.value,
+            GATE_REASON_TAG: judged.reason[:LONGEST_TAG],
+            SHADOW_TAG: judged.decision.value,
+        }
+        if tags.items() <= version.tags.items():
+            return
+        passed = judged.decision is Decision.PASSED
         event = ModelEvent(
-            event_id=str(uuid5(_NAMESPACE, decision_id)),
+            event_id=str(uuid5(_NAMESPACE, f"{judged.decision_id}|{judged.report.champion}")),
             kind=ModelEventKind.GATE_PASSED if passed else ModelEventKind.GATE_REFUSED,
             model_name=version.name,
             model_version=version.version,
-            at_ms=at_ms,
+            at_ms=judged.at_ms,
             actor=_ACTOR,
-            reason=report.reason,
+            reason=judged.reason,
         )
         self._announcer.announce([event])
-        tags = {GATE_TAG: decision, GATE_REASON_TAG: report.reason, SHADOW_TAG: decision}
+        self._registry.set_tags(version.name, version.version, tags)
+
+    def _supersede(self, version: ModelVersion, newer: ModelVersion) -> None:
+        """Say of a version that gathered live readings that another has taken its place."""
+        champion = self._registry.production(version.name)
+        found = None if champion is None else self._compared(version, champion)
+        reason = succession(
+            version,
+            newer,
+            readings=0 if found is None else found.readings,
+            wanted=self._limits.min_shadow_readings,
+        )
+        job_id = version.tags.get(JOB_TAG, "")
+        self._gate_log.record(
+            GateDecision(
+                decision_id=f"{job_id or version.run_id}|superseded",
+                model_name=version.name,
+                model_version=version.version,
+                job_id=job_id,
+                at_ms=newer.created_at_ms,
+                decision=Decision.SUPERSEDED,
+                reason=reason,
+                report=GateReport((), None if champion is None else champion.version, (reason,)),
+            )
+        )
         self._registry.set_tags(
             version.name,
             version.version,
-            {name: text[:LONGEST_TAG] for name, text in tags.items()},
+            {GATE_TAG: Decision.SUPERSEDED.value, GATE_REASON_TAG: reason},
         )
-        log.info(
-            "challenger judged", model=version.name, version=version.version, decision=decision
-        )
-        return report.reason
+        log.info("challenger superseded", model=version.name, version=version.version, why=reason)
 
     def _is_wanted(self, job_id: str) -> bool:
         """Whether who asked for the training wanted it in Production."""
@@ -172,3 +239,8 @@ class Probation:
             return self._queue.get(job_id).request.promotion == "auto"
         except NotFound:
             return False
+
+
+def _is_to_be_judged(version: ModelVersion) -> bool:
+    """Whether it gathers live readings, or has passed and is not in Production yet."""
+    return gathers(version) or version.tags.get(SHADOW_TAG) == Decision.PASSED

@@ -168,6 +168,23 @@ class Promotions:
                 raise
             raise Unavailable(str(error)) from error
 
+    def promote_in_turn(
+        self, version: ModelVersion, *, actor: str, reason: str, once_for: str
+    ) -> Promotion:
+        """Do what `promote` does for a job, for a caller who has the model's turn.
+
+        Its events are published by `Changes.announce`, after the turn.
+        """
+        newest = self._reconciler.follow(version.name)
+        return self._put(
+            version,
+            PromotionKind.PROMOTION,
+            newest,
+            actor=actor,
+            reason=reason,
+            once_for=once_for,
+        )
+
     def _change(
         self,
         version: ModelVersion,
@@ -184,26 +201,52 @@ class Promotions:
         with self._changes.turn(name, _PATIENCE_S):
             since = self._changes.newest(name)
             newest = self._reconciler.follow(name)
-            done = self._done(name, version.version, newest, once_for)
-            if done is None:
-                if known is not None and since is not None and since.promotion_id not in known:
-                    raise TurnTaken(_overtaken(name, since))
-                done = self._changes.carry_out(
-                    name,
-                    Wanted(
-                        promotion_id=_promotion_id(name, version.version, newest, once_for),
-                        version=version,
-                        kind=kind,
-                        actor=actor,
-                        reason=reason,
-                        forced=forced,
-                    ),
-                )
+            overtaken = known is not None and since is not None and since.promotion_id not in known
+            if (
+                since is not None
+                and overtaken
+                and self._done(name, version.version, newest, once_for) is None
+            ):
+                raise TurnTaken(_overtaken(name, since))
+            done = self._put(
+                version,
+                kind,
+                newest,
+                actor=actor,
+                reason=reason,
+                forced=forced,
+                once_for=once_for,
+            )
         try:
             self._changes.announce(name)
         except Unavailable as error:
             log.warning("promotion is announced later", model=name, why=str(error))
         return done
+
+    def _put(
+        self,
+        version: ModelVersion,
+        kind: PromotionKind,
+        newest: Promotion | None,
+        *,
+        actor: str,
+        reason: str,
+        forced: bool = False,
+        once_for: str | None = None,
+    ) -> Promotion:
+        """Put a version into Production, unless that is done already; in the model's turn."""
+        name = version.name
+        return self._done(name, version.version, newest, once_for) or self._changes.carry_out(
+            name,
+            Wanted(
+                promotion_id=_promotion_id(name, version.version, newest, once_for),
+                version=version,
+                kind=kind,
+                actor=actor,
+                reason=reason,
+                forced=forced,
+            ),
+        )
 
     def _done(
         self, name: str, version: str, newest: Promotion | None, once_for: str | None

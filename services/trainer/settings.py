@@ -98,7 +98,15 @@ class TrainerSettings(
         3_600.0,
         ge=0,
         description="Seconds from one training of a machine type that started by itself to the "
-        "next. A schedule that is due meanwhile, or drift, starts none; new data starts one then.",
+        "next. A schedule that is due meanwhile starts none; drift and new data start one then.",
+    )
+    trainer_challenger_wait_s: float = Field(
+        86_400.0,
+        ge=0,
+        description="A version that gathers live readings in the shadow (see "
+        "`FAULTLINE_GATE_MIN_SHADOW_READINGS`) keeps its place for so many seconds: meanwhile "
+        "neither a schedule nor new data starts a training of its type; they start one when it has "
+        "been promoted or refused, or then. Drift, or a training by hand, takes its place at once.",
     )
     trainer_watch_s: float = Field(
         5.0,

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import threading
 
+from faultline.events import model_name
 from faultline.ports.clock import Clock
 from faultline.ports.jobs import TrainingRequest
+from faultline.ports.registry import ModelRegistry
 from faultline.ports.triggers import NewReadings, Occasion, Trigger, TriggerKind, TriggerLog
 from faultline.readings import format_timestamp
 from faultline.service import repeating
 from faultline.telemetry import logger
 from services.trainer.metrics import Metrics
 from services.trainer.schedule import Schedules
+from services.trainer.succession import gathers
 
 log = logger(__name__)
 
@@ -30,15 +33,27 @@ class Triggers:
     ----------
     cooldown_s
         Between two trainings of a type that are started by themselves.
+    challenger_wait_s
+        For so long since its registration nothing but drift takes the place of a version that
+        gathers live readings.
     """
 
     def __init__(
-        self, triggers: TriggerLog, metrics: Metrics, clock: Clock, cooldown_s: float
+        self,
+        triggers: TriggerLog,
+        registry: ModelRegistry,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        cooldown_s: float,
+        challenger_wait_s: float,
     ) -> None:
         self._log = triggers
+        self._registry = registry
         self._metrics = metrics
         self._clock = clock
         self._cooldown_ms = round(cooldown_s * 1000)
+        self._challenger_wait_ms = round(challenger_wait_s * 1000)
 
     def decide(self, occasion: Occasion, before: Trigger | None = None) -> None:
         """Start a training of the type, or say why not; again changes nothing.
@@ -51,7 +66,7 @@ class Triggers:
         Raises
         ------
         Unavailable
-            When the store does not answer.
+            When the store or the registry does not answer.
         """
         put_off = "" if before is None else f"; put off before ({before.suppressed})"
         request = TrainingRequest(
@@ -60,7 +75,13 @@ class Triggers:
             trigger=occasion.kind.value,
             trigger_detail=occasion.detail[: _LONGEST_DETAIL - len(put_off)] + put_off,
         )
-        trigger = self._log.decide(occasion, request, self._clock.now_ms(), self._cooldown_ms)
+        trigger = self._log.decide(
+            occasion,
+            request,
+            self._clock.now_ms(),
+            self._cooldown_ms,
+            challenger_waits=self._challenger_waits(occasion),
+        )
         if trigger is None:
             return
         told = {
@@ -75,6 +96,16 @@ class Triggers:
             log.info("training not started", **told, why=trigger.suppressed.value)
         outcome = _STARTED if trigger.suppressed is None else trigger.suppressed.value
         self._metrics.triggers.labels(occasion.kind.value, outcome).inc()
+
+    def _challenger_waits(self, occasion: Occasion) -> bool:
+        """Whether a training would take its place from a version that gathers live readings."""
+        if occasion.kind is TriggerKind.DRIFT:
+            # What learnt from before the drift is no longer worth waiting for.
+            return False
+        challenger = self._registry.staging(model_name(occasion.machine_type))
+        if challenger is None or not gathers(challenger):
+            return False
+        return self._clock.now_ms() - challenger.created_at_ms < self._challenger_wait_ms
 
 
 class Watch:

@@ -33,6 +33,8 @@ def gate_said(decision: str | None) -> str:
         return "no gate has judged it"
     if decision == Decision.WAITING:
         return "the gate waits for live readings that it scores in the shadow"
+    if decision == Decision.SUPERSEDED:
+        return "the gate has not judged it to the end"
     return f"the gate has {decision} it"
 
 

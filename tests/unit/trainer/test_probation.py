@@ -26,12 +26,19 @@ def world(make_world: Callable[..., Any]) -> Any:
 
 
 def compared(
-    world: Any, readings: int, own: int = 0, theirs: int = 0, challenger: str = "2"
+    world: Any,
+    readings: int,
+    own: int = 0,
+    theirs: int = 0,
+    champion: str = "1",
+    challenger: str = "2",
+    of: str | None = None,
 ) -> None:
+    """`of` is the sum of another version that had the challenger's number."""
     comparison = Comparison(
         counter_id="process-1",
         model_name=NAME,
-        champion_version="1",
+        champion_version=champion,
         challenger_version=challenger,
         since_ms=NOON,
         until_ms=NOON + readings,
@@ -39,10 +46,17 @@ def compared(
         agreed=readings,
         champion=Side(failures=theirs),
         challenger=Side(failures=own),
+        champion_sha256=bundle_sum(world, champion),
+        challenger_sha256=bundle_sum(world, challenger) if of is None else of,
     )
     world.database.record_store().record(
         "test", RecordBatch(offsets={}, comparisons=[comparison]), lambda _: None
     )
+
+
+def bundle_sum(world: Any, version: str) -> str:
+    found = {one.version: one.tags["bundle_sha256"] for one in world.registry.versions(NAME)}
+    return found.get(version, "")
 
 
 def look(world: Any) -> None:
@@ -100,6 +114,15 @@ def test_enough_live_readings_bring_it_into_production(world: Any) -> None:
     assert "1,000 live readings scored beside version 1" in world.log.list(NAME)[0].reason
 
 
+def test_what_a_deleted_version_with_its_number_had_shown_does_not_count(world: Any) -> None:
+    world.train()
+    world.train()
+    compared(world, 1_000, of="0" * 64)
+    look(world)
+    assert live(world) == "1"
+    assert tags(world)["gate"] == "waiting"
+
+
 def test_far_more_failures_in_the_shadow_refuse_it(world: Any) -> None:
     world.train()
     world.train()
@@ -150,6 +173,77 @@ def test_a_newer_challenger_takes_the_place_of_one_that_waits(world: Any) -> Non
     compared(world, 5_000, challenger="3")
     look(world)
     assert live(world) == "3"
+
+
+def test_of_two_trainers_one_judges(world: Any) -> None:
+    world.train()
+    world.train()
+    compared(world, 1_000)
+    other = world.start()
+    record = world.gate_log.port.record
+
+    def meanwhile(judged: Any) -> None:
+        # The other one would find it refused.
+        compared(world, 2_000, own=2_000)
+        other.probation.look()
+        record(judged)
+
+    world.gate_log.port.record = meanwhile
+    look(world)
+    world.gate_log.port.record = record
+    other.probation.look()
+    assert live(world) == "2"
+    assert kinds(world).count(ModelEventKind.GATE_PASSED) == 1
+    assert ModelEventKind.GATE_REFUSED not in kinds(world)
+    assert [one.decision for one in world.gate_log.list(NAME, "2")] == ["passed", "waiting"]
+
+
+def test_what_was_decided_stays_whatever_is_counted_until_the_next_look(world: Any) -> None:
+    world.train()
+    world.train()
+    compared(world, 1_000)
+    world.gate_log.plan("record", Unavailable("down"), after=True)
+    with pytest.raises(Unavailable):
+        look(world)
+    compared(world, 2_000, own=2_000)
+    look(world)
+    assert live(world) == "2"
+    assert "1,000 live readings" in tags(world)["gate_reason"]
+
+
+def test_a_version_that_has_left_staging_meanwhile_is_not_promoted(world: Any) -> None:
+    world.train()
+    world.train()
+    compared(world, 1_000)
+    [challenger, _] = world.registry.versions(NAME)
+    world.registry.set_stage(NAME, "2", Stage.ARCHIVED)
+    world.registry.port.versions = lambda _: [challenger]
+    look(world)
+    del world.registry.port.versions
+    assert live(world) == "1"
+    assert tags(world)["gate"] == "waiting"
+
+
+def test_a_version_that_passed_beside_a_former_champion_has_to_pass_beside_the_new_one(
+    world: Any,
+) -> None:
+    promotions = world.trainer.promotions
+    world.train()
+    world.train()
+    promotions.move(NAME, "2", Stage.PRODUCTION, actor="ada", reason="now", force=True)
+    promotions.roll_back(NAME, "1", actor="ada", reason="not yet")
+    world.train()
+    compared(world, 1_000, challenger="3")
+    world.registry.plan("set_tags", Unavailable("down"), after=True)
+    with pytest.raises(Unavailable):
+        look(world)
+    promotions.move(NAME, "2", Stage.PRODUCTION, actor="ada", reason="now", force=True)
+    look(world)
+    assert live(world) == "2"
+    compared(world, 1_000, champion="2", challenger="3")
+    look(world)
+    assert live(world) == "3"
+    assert "beside version 2" in world.registry.version(NAME, "3").tags["gate_reason"]
 
 
 CALLS = [

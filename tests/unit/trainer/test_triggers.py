@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from faultline import drift
+from faultline.drift import DriftEvent, DriftKind, Finding
 from faultline.errors import Unavailable
 from faultline.ports.jobs import TrainingJob
+from faultline.ports.registry import ModelVersion, Stage
 from faultline.ports.triggers import Suppressed, Trigger
+from faultline.topics import DRIFT_EVENTS
+from services.trainer.drift_listener import GROUP
+from services.trainer.succession import gathers
 
 HOUR_MS = 3_600_000
 BASE = "/api/v1/ml/models"
@@ -50,6 +58,26 @@ def count(world: Any, kind: str, outcome: str) -> float:
     labels = {"kind": kind, "outcome": outcome}
     registry = world.trainer.metrics.registry
     return registry.get_sample_value("faultline_trainer_triggers_total", labels) or 0.0
+
+
+def drift_event(at_ms: int) -> bytes:
+    return drift.encode(
+        DriftEvent(
+            event_id="e-1",
+            machine_type="pump",
+            model_name="faultline-pump",
+            model_version="1",
+            at_ms=at_ms,
+            findings=(Finding(kind=DriftKind.SENSOR, name="flow", statistic=0.5, threshold=0.3),),
+            start_ms=0,
+            end_ms=1,
+            readings=200,
+        )
+    )
+
+
+def versions_that_gather(world: Any) -> list[ModelVersion]:
+    return [one for one in world.registry.versions("faultline-pump") if gathers(one)]
 
 
 class TestSchedule:
@@ -200,6 +228,77 @@ class TestNewData:
         world.clock.sleep(3_600)
         world.trainer.watch.look()
         assert len(jobs(world)) == 2
+
+
+class TestChallenger:
+    """A version that gathers live readings is not replaced before it could have enough."""
+
+    @pytest.fixture
+    def world(self, at_ten: Any) -> Any:
+        world = at_ten(gate_min_shadow_readings=1_000, trainer_schedule="every 1h")
+        world.train()
+        world.train()
+        # Where the schedule begins; it is due at eleven.
+        world.trainer.watch.look()
+        set_clock(world, "2026-11-21T11:00:00")
+        return world
+
+    def test_it_puts_off_a_schedule_until_it_has_been_judged(self, world: Any) -> None:
+        world.trainer.watch.look()
+        world.trainer.watch.look()
+        assert [one.suppressed for one in triggers(world)] == [Suppressed.CHALLENGER_WAITING]
+        world.registry.set_tags("faultline-pump", "2", {"gate": "refused"})
+        world.trainer.watch.look()
+        [*_, job] = jobs(world)
+        assert job.request.trigger_detail.endswith(
+            "due 2026-11-21T11:00:00.000Z; put off before (challenger_waiting)"
+        )
+
+    def test_it_puts_off_new_data(self, world: Any) -> None:
+        world.settings |= {"trainer_schedule": None, "trainer_new_rows": 100}
+        trainer = world.start()
+        world.store_history(2)
+        trainer.watch.look()
+        assert [one.suppressed for one in triggers(world)] == [Suppressed.CHALLENGER_WAITING]
+
+    def test_it_gives_way_after_a_day_and_its_record_says_so(self, world: Any) -> None:
+        world.trainer.watch.look()
+        world.clock.sleep(24 * 3_600)
+        world.trainer.watch.look()
+        assert world.work()
+        world.trainer.probation.look()
+        superseded = world.registry.version("faultline-pump", "2")
+        assert superseded.tags["gate"] == "superseded"
+        assert superseded.tags["gate_reason"] == (
+            "version 3 took its place in the shadow after 25.0 h (trained because of schedule), "
+            "when it had scored 0 of the 1,000 live readings asked for"
+        )
+        [last, _] = world.gate_log.list("faultline-pump", "2")
+        assert (last.decision, last.reason) == ("superseded", superseded.tags["gate_reason"])
+
+    def test_drift_takes_its_place_at_once(self, world: Any) -> None:
+        world.broker.create_topics([DRIFT_EVENTS])
+        producer = world.broker.producer()
+        producer.send(DRIFT_EVENTS.name, b"pump", drift_event(world.clock.now_ms()))
+        with closing(world.broker.consumer(GROUP, [DRIFT_EVENTS])) as consumer:
+            world.trainer.drift_listener.step(consumer, threading.Event())
+        assert world.work()
+        world.trainer.probation.look()
+        replaced = world.registry.version("faultline-pump", "2")
+        assert "(trained because of drift)" in replaced.tags["gate_reason"]
+
+    def test_a_training_by_hand_takes_its_place_at_once(self, world: Any) -> None:
+        world.train()
+        world.trainer.probation.look()
+        replaced = world.registry.version("faultline-pump", "2")
+        assert "(trained by hand)" in replaced.tags["gate_reason"]
+        assert [one.version for one in versions_that_gather(world)] == ["3"]
+
+    def test_what_was_superseded_gathers_on_when_it_is_staged_again(self, world: Any) -> None:
+        world.train()
+        world.trainer.probation.look()
+        world.registry.set_stage("faultline-pump", "2", Stage.STAGING)
+        assert [one.version for one in versions_that_gather(world)] == ["2"]
 
 
 class TestSeen:

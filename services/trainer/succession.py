@@ -1,0 +1,75 @@
+"""Who is the challenger, and what is said of one that another has taken the place of. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from faultline.gate_report import Decision
+from faultline.ports.registry import ModelVersion, Stage
+from services.trainer.record import GATE_TAG, JOB_TAG
+
+_STAGING = "staging"
+_PRODUCTION = "production"
+_HOUR_MS = 3_600_000
+
+
+def is_challenger(version: ModelVersion) -> bool:
+    """Whether a version scores live readings beside the one in Production."""
+    return _STAGING in version.aliases and _PRODUCTION not in version.aliases
+
+
+def gathers(version: ModelVersion) -> bool:
+    """Whether the gate waits for a challenger's live readings, be it for a second time."""
+    return is_challenger(version) and version.tags.get(GATE_TAG) in {
+        Decision.WAITING,
+        Decision.SUPERSEDED,
+    }
+
+
+def successor(version: ModelVersion, versions: Sequence[ModelVersion]) -> ModelVersion | None:
+    """The version that took the place of one that had not gathered enough live readings.
+
+    None for every other, and for one that is said of already.
+
+    Parameters
+    ----------
+    versions
+        All of the model.
+    """
+    if (
+        version.tags.get(GATE_TAG) != Decision.WAITING
+        or version.stage is not Stage.STAGING
+        or version.aliases & {_STAGING, _PRODUCTION}
+    ):
+        return None
+    later = [
+        one
+        for one in versions
+        if int(one.version) > int(version.version)
+        and JOB_TAG in one.tags
+        # One that is being registered has not taken it yet.
+        and one.stage is not Stage.NONE
+    ]
+    return min(later, key=lambda one: int(one.version), default=None)
+
+
+def succession(version: ModelVersion, newer: ModelVersion, *, readings: int, wanted: int) -> str:
+    """What happened to a version, in words.
+
+    Parameters
+    ----------
+    readings
+        Live ones that it had scored beside the version in Production.
+    wanted
+        Asked for.
+    """
+    hours = (newer.created_at_ms - version.created_at_ms) / _HOUR_MS
+    return (
+        f"version {newer.version} took its place in the shadow after {hours:.1f} h (trained "
+        f"{_by(newer)}), when it had scored {readings:,} of the {wanted:,} live readings asked for"
+    )
+
+
+def _by(version: ModelVersion) -> str:
+    trigger = version.tags.get("trigger", "by hand")
+    return trigger if trigger == "by hand" else f"because of {trigger}"
