@@ -65,7 +65,7 @@ def swap_ms() -> np.ndarray:
     """How long swapping a loaded version takes, shape (n,), while another thread reads the slot."""
     slot = ModelSlot()
     loaded = [
-        Loaded(Model(NAME, str(number), detector(2.0 + number)), str(number), 0, Origin.REGISTRY)
+        Loaded(Model(NAME, str(number), detector(2.0 + number)), 0, Origin.REGISTRY)
         for number in range(2)
     ]
     slot.swap(KIND, loaded[0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,6 +22,34 @@ SCORE_EDGES = (
 boundary, 1.0, is one of them."""
 BINS = len(SCORE_EDGES) + 1
 _EDGES = np.array(SCORE_EDGES)
+
+KEPT_MS = 90 * 24 * 3_600 * 1_000
+"""What was counted so long before the latest counts of its model is dropped: as long as the topics
+tell of versions. No challenger waits for its decision for a quarter of a year."""
+
+
+class Pair(NamedTuple):
+    """What is compared.
+
+    The numbers alone don't say it: deleted and registered anew, a model counts from 1 again. The
+    sums are those of the bundles; an empty one is not known.
+    """
+
+    model_name: str
+    champion_version: str
+    challenger_version: str
+    champion_sha256: str = ""
+    challenger_sha256: str = ""
+
+    def covers(self, other: Pair) -> bool:
+        """Whether the other is this pair, as far as this one's sums are known.
+
+        >>> Pair("m", "1", "2", "", "ab").covers(Pair("m", "1", "2", "cd", "ab"))
+        True
+        """
+        return self[:3] == other[:3] and all(
+            own in {"", its} for own, its in zip(self[3:], other[3:], strict=True)
+        )
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +84,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         Scored by both.
     agreed
         Of these, called a failure by both or by neither.
+    champion_sha256, challenger_sha256
+        Sums of their bundles; empty in counts from before they were told.
     """
 
     counter_id: str
@@ -67,11 +98,19 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     agreed: int
     champion: Side
     challenger: Side
+    champion_sha256: str = ""
+    challenger_sha256: str = ""
 
     @property
-    def pair(self) -> tuple[str, str, str]:
-        """What is compared: model, champion, challenger."""
-        return self.model_name, self.champion_version, self.challenger_version
+    def pair(self) -> Pair:
+        """What is compared."""
+        return Pair(
+            self.model_name,
+            self.champion_version,
+            self.challenger_version,
+            self.champion_sha256,
+            self.challenger_sha256,
+        )
 
 
 _encoder = msgspec.json.Encoder()

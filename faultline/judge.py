@@ -51,12 +51,16 @@ class Model:
     ----------
     reference
         What its training looked like, to tell drift by; None where that is not known.
+    bundle_sha256
+        Sum of its bundle: a number alone can come to mean another version, where a model is deleted
+        and registered anew. Empty where it came from no bundle.
     """
 
     name: str
     version: str
     detector: Detector
     reference: Reference | None = None
+    bundle_sha256: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from faultline.comparisons import Comparison
+from faultline.comparisons import Comparison, Pair
 
 
 class ComparisonStore(Protocol):
@@ -14,10 +14,12 @@ class ComparisonStore(Protocol):
     def comparisons(self, model_name: str | None = None) -> Sequence[Comparison]:
         """All pairs of a model, of all models when None, each summed over all replicas.
 
-        The pair compared last comes first.
+        The pair compared last comes first. What was counted `comparisons.KEPT_MS` before a model's
+        latest counts is gone once there are such.
         """
 
-    def comparison(
-        self, model_name: str, champion_version: str, challenger_version: str
-    ) -> Comparison | None:
-        """One pair, summed over all replicas; None when no reading was compared."""
+    def comparison(self, pair: Pair) -> Comparison | None:
+        """One pair, summed over all replicas; None when no reading was compared.
+
+        Of several that differ in a sum that is not asked for, the one compared last.
+        """

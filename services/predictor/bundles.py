@@ -82,7 +82,7 @@ class Bundles:
             loaded = self._read(name, number, downloaded, Origin.REGISTRY, gate_of(version))
             if not is_same(loaded, version):
                 raise InvalidBundle(
-                    f"bundle of {name} version {number} has the sum {loaded.bundle_sha256}, "
+                    f"bundle of {name} version {number} has the sum {loaded.model.bundle_sha256}, "
                     f"registered is {version.tags[SUM_TAG]}; it was altered, train anew"
                 )
             self._shelf.put(name, number, downloaded)
@@ -112,15 +112,16 @@ class Bundles:
                 f"bundle of {name} version {version} is of the machine type "
                 f"{bundle.manifest.machine_type!r}"
             )
-        model = Model(name, version, bundle.detector, bundle.reference)
+        model = Model(name, version, bundle.detector, bundle.reference, bundle.sha256)
         now_ms, step_ms = self._clock.now_ms(), bundle.manifest.step_ms
-        return Loaded(model, bundle.sha256, now_ms, source, gate, step_ms)
+        return Loaded(model, now_ms, source, gate, step_ms)
 
 
 def is_same(loaded: Loaded, version: ModelVersion) -> bool:
     """Whether what is loaded is the registered version, by its sum where that is registered."""
     registered = version.tags.get(SUM_TAG)
-    return loaded.model.version == version.version and registered in (None, loaded.bundle_sha256)
+    model = loaded.model
+    return model.version == version.version and registered in {None, model.bundle_sha256}
 
 
 def gate_of(version: ModelVersion) -> str | None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from faultline import comparisons, topics
 from faultline.alarms import AlarmEvent, AlarmEventKind, AlarmPolicy, AlarmTracker
-from faultline.comparisons import Comparison
+from faultline.comparisons import Comparison, Pair
 from faultline.detector import Window
 from faultline.errors import FaultlineError
 from faultline.judge import KEPT_ROWS, Explanation, Model, judge
@@ -35,11 +35,15 @@ _TURN_S = 0.2
 _ASIDE_S = 1.0
 
 
+_Identity = tuple[str, str, str]
+"""Name, number and sum of a version."""
+
+
 class _Own(NamedTuple):
     """What the shadow remembers of a machine. The window is the stream's where that is enough."""
 
     partition: Partition
-    model: tuple[str, str]
+    model: _Identity
     adapted: Adapted | None
     alarms: AlarmTracker
     window: Window | None
@@ -76,8 +80,9 @@ class Challenger:
         self._aside = threading.Event()
         self._aside.set()
         self._own: dict[str, _Own] = {}
-        self._tallies: dict[tuple[str, str, str], Tally] = {}
-        self._told: dict[tuple[str, str, str], int] = {}
+        self._in_hand: ToCompare | None = None
+        self._tallies: dict[Pair, Tally] = {}
+        self._told: dict[Pair, int] = {}
         self._told_at_s = clock.monotonic_s()
         self._in_trouble = False
         self._is_failing = False
@@ -104,14 +109,19 @@ class Challenger:
 
         Whoever has them next may judge it again: it is not to be counted twice.
         """
-        dropped = self._backlog.drop(partitions)
-        self._metrics.challenger_readings.labels("dropped").inc(dropped)
         with self._lock:
+            dropped = self._backlog.drop(partitions)
+            in_hand = self._in_hand
+            if in_hand is not None and (partitions is None or in_hand.partition in partitions):
+                # It is being scored in the loop's thread: what comes of it is of nobody any more.
+                self._in_hand = None
+                dropped += len(in_hand.readings)
             self._own = {
                 machine_id: own
                 for machine_id, own in self._own.items()
                 if partitions is not None and own.partition not in partitions
             }
+        self._metrics.challenger_readings.labels("dropped").inc(dropped)
 
     def carried_over(self, machine_id: str, state: MachineState, model: Model) -> MachineState:
         """A machine's state with what the version has of it from the shadow, once it answers.
@@ -121,7 +131,7 @@ class Challenger:
         so that a verdict can be given again from what is stored.
         """
         own = self._own.get(machine_id)
-        if own is None or own.model != (model.name, model.version):
+        if own is None or own.model != _identity(model):
             return state
         if own.window is not None:
             state = replace(state, window=preceded_by(state.window, own.window))
@@ -152,7 +162,8 @@ class Challenger:
         """Score the readings whose turn it is; False when there are none."""
         # Not for ever: where the stream never rests, a little is compared all the same.
         self._aside.wait(_ASIDE_S)
-        judged = self._backlog.take()
+        with self._lock:
+            judged = self._in_hand = self._backlog.take()
         self._metrics.waiting_for_challenger.set(self._backlog.size)
         if judged is None:
             return False
@@ -166,6 +177,8 @@ class Challenger:
             self._is_failing = True
         else:
             self._is_failing = False
+        finally:
+            self._in_hand = None
         return True
 
     def counts(self) -> list[Comparison]:
@@ -174,11 +187,11 @@ class Challenger:
 
     def _score(self, judged: ToCompare) -> None:
         machine_id, contest = judged.readings[0].machine_id, judged.contest
-        model = contest.in_the_shadow(machine_id)
-        if model is None or contest.champion is None or contest.challenger is None:
+        model, pair = contest.in_the_shadow(machine_id), contest.pair
+        if model is None or pair is None:
             return
         own = self._own.get(machine_id)
-        if own is not None and own.model != (model.name, model.version):
+        if own is not None and own.model != _identity(model):
             own = None
         judgement = judge(
             model, _state(judged.before, own), judged.readings, self._policy, _WITHOUT_CONTRIBUTIONS
@@ -188,9 +201,12 @@ class Challenger:
         kept_by_stream = KEPT_ROWS if answering is None else answering.detector.rows_needed + 1
         needs_own = model.detector.rows_needed + 1 > max(KEPT_ROWS, kept_by_stream)
         with self._lock:
+            if self._in_hand is not judged:
+                return
+            self._in_hand = None
             self._own[machine_id] = _Own(
                 judged.partition,
-                (model.name, model.version),
+                _identity(model),
                 state.adapted,
                 state.alarms,
                 state.window if needs_own else None,
@@ -199,16 +215,15 @@ class Challenger:
         shadow = (judgement.batch.verdicts, _opened(judgement.alarm_events))
         ones, others = (shadow, given) if model is contest.champion else (given, shadow)
         now_ms = self._clock.now_ms()
-        tally = self._tally(contest.champion, contest.challenger, now_ms)
+        tally = self._tally(pair, now_ms)
         compared = tally.add(ones[0], others[0], ones[1], others[1], now_ms)
         count = self._metrics.challenger_readings
         count.labels("compared").inc(compared)
         count.labels("unscored").inc(len(judged.readings) - compared)
 
-    def _tally(self, champion: Model, challenger: Model, now_ms: int) -> Tally:
-        pair = (champion.name, champion.version, challenger.version)
+    def _tally(self, pair: Pair, now_ms: int) -> Tally:
         if pair not in self._tallies:
-            self._tallies = {**self._tallies, pair: Tally(*pair, now_ms)}
+            self._tallies = {**self._tallies, pair: Tally(pair, now_ms)}
         return self._tallies[pair]
 
     def _tell(self, producer: Producer | None) -> Producer | None:
@@ -240,10 +255,14 @@ class Challenger:
 
     def _drop_former(self) -> None:
         """Let go of counters whose model has a newer pair: their counts are told."""
-        newest = {pair[0]: pair for pair in self._tallies}
+        newest = {pair.model_name: pair for pair in self._tallies}
         current = set(newest.values())
         self._tallies = {pair: kept for pair, kept in self._tallies.items() if pair in current}
         self._told = {pair: kept for pair, kept in self._told.items() if pair in current}
+
+
+def _identity(model: Model) -> _Identity:
+    return model.name, model.version, model.bundle_sha256
 
 
 def _state(before: MachineState | None, own: _Own | None) -> MachineState | None:

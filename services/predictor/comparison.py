@@ -127,13 +127,7 @@ def comparison_routes(
         champion = champions.loaded().get(kind)
         challenger = challengers.loaded().get(kind)
         refused = refusals().get(name)
-        versions = (
-            None if contest.champion is None else contest.champion.version,
-            None if contest.challenger is None else contest.challenger.version,
-        )
-        current = [
-            one for one in pairs if (one.champion_version, one.challenger_version) == versions
-        ]
+        current = [one for one in pairs if one.pair == contest.pair]
         return TypeAnswer(
             machine_type=kind,
             model=name,

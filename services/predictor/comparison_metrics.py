@@ -41,11 +41,13 @@ class ComparisonCollector(Collector):
             "Scores that each of them gave.",
             labels=[*_PAIR, "role"],
         )
-        for one in self._counts():
-            readings.add_metric([*one.pair, "yes"], one.agreed)
-            readings.add_metric([*one.pair, "no"], one.readings - one.agreed)
+        # Numbers that mean another version now have both counters until those before are told.
+        latest = {one.pair[: len(_PAIR)]: one for one in self._counts()}
+        for pair, one in latest.items():
+            readings.add_metric([*pair, "yes"], one.agreed)
+            readings.add_metric([*pair, "no"], one.readings - one.agreed)
             for role, side in (("champion", one.champion), ("challenger", one.challenger)):
-                labels = [*one.pair, role]
+                labels = [*pair, role]
                 failures.add_metric(labels, side.failures)
                 alarms.add_metric(labels, side.alarms)
                 ends = (*map(str, SCORE_EDGES), "+Inf")

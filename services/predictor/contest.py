@@ -6,6 +6,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import NamedTuple
 
+from faultline.comparisons import Pair
 from faultline.judge import Model
 from services.predictor.slot import ModelSlot
 
@@ -39,6 +40,14 @@ class Contest(NamedTuple):
         return self.champion if self._is_swapped(machine_id) else self.challenger
 
     @property
+    def pair(self) -> Pair | None:
+        """What is compared; None where there are not two."""
+        one, other = self.champion, self.challenger
+        if one is None or other is None:
+            return None
+        return Pair(one.name, one.version, other.version, one.bundle_sha256, other.bundle_sha256)
+
+    @property
     def versions(self) -> tuple[str | None, str | None]:
         """Those that answer machines of the type."""
         answers = self.challenger if self.share > 0.0 else None
@@ -66,11 +75,6 @@ def share_of(machine_id: str) -> float:
     return int.from_bytes(digest) / _HASHES
 
 
-def uncontested(models: Callable[[str], Model | None]) -> Contests:
-    """Contests without challengers."""
-    return lambda machine_type: Contest(models(machine_type))
-
-
 def contests(champions: ModelSlot, challengers: ModelSlot, share: float) -> Contests:
     """The contests that two slots hold.
 
@@ -84,7 +88,7 @@ def contests(champions: ModelSlot, challengers: ModelSlot, share: float) -> Cont
         present = champions.loaded().get(machine_type)
         if champion is None or rival is None or present is None:
             return Contest(champion)
-        if rival.bundle_sha256 == present.bundle_sha256:
+        if rival.model.bundle_sha256 == present.model.bundle_sha256:
             return Contest(champion)
         return Contest(champion, rival.model, 0.0 if rival.gate == GATE_REFUSED else share)
 

@@ -31,9 +31,6 @@ class Loaded:
 
     Attributes
     ----------
-    bundle_sha256
-        Sum of its bundle's manifest: a version number alone can come to mean something else when
-        a registry is set up anew.
     loaded_at_ms
         Since when it judges, milliseconds since the epoch.
     gate
@@ -44,7 +41,6 @@ class Loaded:
     """
 
     model: Model
-    bundle_sha256: str
     loaded_at_ms: int
     source: Origin
     gate: str | None = None

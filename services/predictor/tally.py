@@ -7,16 +7,16 @@ from uuid import uuid4
 
 import numpy as np
 
-from faultline.comparisons import Comparison, Side, added, binned
+from faultline.comparisons import Comparison, Pair, Side, added, binned
 from faultline.verdicts import Status, Verdict
 
 
 class Tally:
     """The counts of one pair in this process; see `faultline.comparisons`."""
 
-    def __init__(self, model_name: str, champion: str, challenger: str, now_ms: int) -> None:
+    def __init__(self, pair: Pair, now_ms: int) -> None:
         self._id = str(uuid4())
-        self._pair = (model_name, champion, challenger)
+        self._pair = pair
         self._since_ms = self._until_ms = now_ms
         self._readings = self._agreed = 0
         self._champion = self._challenger = Side()
@@ -58,12 +58,9 @@ class Tally:
 
     def value(self) -> Comparison:
         """The counts so far."""
-        name, champion, challenger = self._pair
         return Comparison(
+            **self._pair._asdict(),
             counter_id=self._id,
-            model_name=name,
-            champion_version=champion,
-            challenger_version=challenger,
             since_ms=self._since_ms,
             until_ms=self._until_ms,
             readings=self._readings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from faultline.adapters.memory.tables import Tables
-from faultline.comparisons import Comparison, totals
+from faultline.comparisons import Comparison, Pair, totals
 
 
 class MemoryComparisonStore:
@@ -20,10 +20,7 @@ class MemoryComparisonStore:
             counters = list(self._tables.comparisons.values())
         return totals(one for one in counters if model_name in (None, one.model_name))
 
-    def comparison(
-        self, model_name: str, champion_version: str, challenger_version: str
-    ) -> Comparison | None:
+    def comparison(self, pair: Pair) -> Comparison | None:
         """One pair; see the port."""
-        pair = (model_name, champion_version, challenger_version)
-        found = (one for one in self.comparisons(model_name) if one.pair == pair)
+        found = (one for one in self.comparisons(pair.model_name) if pair.covers(one.pair))
         return next(found, None)

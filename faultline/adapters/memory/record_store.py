@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from faultline.adapters.episodes import corrected, identity_of, moved_on
 from faultline.adapters.memory.tables import Tables
+from faultline.comparisons import KEPT_MS
 from faultline.errors import StaleOffsets
 from faultline.ports.broker import Partition
 from faultline.ports.stores import OffsetRange, RecordBatch, Recorded, StoredVerdict
@@ -96,6 +97,16 @@ class MemoryRecordStore:
             known = self._tables.comparisons.get(key)
             if known is None or known.readings < one.readings:
                 self._tables.comparisons[key] = one
+        for name in {one.model_name for one in batch.comparisons}:
+            self._drop_old_comparisons(name)
+
+    def _drop_old_comparisons(self, model_name: str) -> None:
+        kept = self._tables.comparisons
+        of_model = {key: one for key, one in kept.items() if one.model_name == model_name}
+        oldest_ms = max(one.until_ms for one in of_model.values()) - KEPT_MS
+        for key, one in of_model.items():
+            if one.until_ms < oldest_ms:
+                del kept[key]
 
     def _keep_alarms(self, batch: RecordBatch) -> None:
         alarms, labels = self._tables.alarms, self._tables.labels

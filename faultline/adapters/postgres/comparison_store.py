@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from faultline.adapters.postgres.schema import comparisons
-from faultline.comparisons import Comparison, totals
+from faultline.comparisons import KEPT_MS, Comparison, Pair, totals
 
 if TYPE_CHECKING:
     from faultline.adapters.postgres.database import PostgresDatabase
@@ -28,16 +28,10 @@ class PostgresComparisonStore:
         """All pairs, each summed over all replicas; see the port."""
         return self._totals() if model_name is None else self._totals(_is("model_name", model_name))
 
-    def comparison(
-        self, model_name: str, champion_version: str, challenger_version: str
-    ) -> Comparison | None:
+    def comparison(self, pair: Pair) -> Comparison | None:
         """One pair; see the port."""
-        found = self._totals(
-            _is("model_name", model_name),
-            _is("champion_version", champion_version),
-            _is("challenger_version", challenger_version),
-        )
-        return found[0] if found else None
+        found = (one for one in self.comparisons(pair.model_name) if pair.covers(one.pair))
+        return next(found, None)
 
     def _totals(self, *conditions: ColumnElement[bool]) -> Sequence[Comparison]:
         with self._database.transaction() as connection:
@@ -54,6 +48,8 @@ class PostgresComparisonStore:
                     agreed=row["agreed"],
                     champion=row["champion"],
                     challenger=row["challenger"],
+                    champion_sha256=row["champion_sha256"],
+                    challenger_sha256=row["challenger_sha256"],
                 )
                 for row in rows
             )
@@ -83,6 +79,14 @@ def write_comparisons(connection: Connection, counters: Sequence[Comparison]) ->
     # Sorted, so that two recorders wait for each other and never in a circle.
     rows = [_row(furthest[key]) for key in sorted(furthest)]
     connection.execute(statement, rows)
+    for model_name in sorted({one.model_name for one in counters}):
+        _drop_old(connection, model_name)
+
+
+def _drop_old(connection: Connection, model_name: str) -> None:
+    of_model = comparisons.c.model_name == model_name
+    latest = connection.scalar(select(func.max(comparisons.c.until)).where(of_model))
+    connection.execute(delete(comparisons).where(of_model, comparisons.c.until < latest - KEPT_MS))
 
 
 def _row(one: Comparison) -> dict[str, object]:
@@ -97,4 +101,6 @@ def _row(one: Comparison) -> dict[str, object]:
         "agreed": one.agreed,
         "champion": one.champion,
         "challenger": one.challenger,
+        "champion_sha256": one.champion_sha256,
+        "challenger_sha256": one.challenger_sha256,
     }

@@ -225,6 +225,9 @@ comparisons = Table(
     Column("agreed", BigInteger, nullable=False),
     Column("champion", Document(Side), nullable=False),
     Column("challenger", Document(Side), nullable=False),
+    # Of the bundles; empty in rows from before they were kept. A counter is of one pair.
+    Column("champion_sha256", Text, nullable=False, server_default=""),
+    Column("challenger_sha256", Text, nullable=False, server_default=""),
 )
 
 drift_events = Table(

@@ -89,8 +89,11 @@ def decode_fact(topic: str, value: bytes) -> Fact:
 
 
 def _check_comparison(fact: Comparison) -> None:
-    for name in (*fact.pair, fact.counter_id):
+    for name in (*fact.pair[:3], fact.counter_id):
         _check_name("name", name)
+    for bundle_sha256 in fact.pair[3:]:
+        if len(bundle_sha256) > _MAX_NAME_LENGTH:
+            _check_name("sha256", bundle_sha256)
     for side in (fact.champion, fact.challenger):
         if len(side.scores) != BINS:
             raise InvalidFact(f"scores: {len(side.scores)} bins given, must be {BINS}")

@@ -31,7 +31,7 @@ def test_comparisons_are_stored(plant: Plant) -> None:
     grown = structs.replace(COUNTS, readings=20)
     plant.send(comparisons.encode(grown), topics.MODEL_COMPARISONS)
     plant.record_all()
-    found = plant.database.comparison_store().comparison("faultline-pump", "1", "2")
+    found = plant.database.comparison_store().comparison(COUNTS.pair)
     assert found == structs.replace(grown, counter_id="")
 
 
@@ -41,6 +41,7 @@ def test_comparisons_are_stored(plant: Plant) -> None:
         (structs.replace(COUNTS, agreed=11), "agreed"),
         (structs.replace(COUNTS, readings=2**63), "readings"),
         (structs.replace(COUNTS, counter_id="x" * 257), "257 characters"),
+        (structs.replace(COUNTS, challenger_sha256="x" * 257), "257 characters"),
         (structs.replace(COUNTS, since_ms=-1), "1970 to 2100"),
         (structs.replace(COUNTS, champion=Side(scores=(1, 2))), "2 bins"),
         (structs.replace(COUNTS, challenger=Side(alarms=-1)), "-1"),

@@ -368,3 +368,79 @@ def test_what_was_followed_within_the_boundary_begins_anew(
     live = setup.fleet.state_of("a")
     assert live is not None
     assert setup.challenger.carried_over("a", live, setup.challenger_model) is live
+
+
+# Partitions that go elsewhere and versions made anew ----------------------------------------------
+
+
+class _Scoring(Model):
+    """A version that, while it scores, waits for what else happens."""
+
+    meanwhile: Callable[[], None]
+
+    @property
+    def detector(self) -> Any:
+        self.meanwhile()
+        return self._detector
+
+    _detector: Detector
+
+
+def _scoring(model: Model, meanwhile: Callable[[], None]) -> Model:
+    made = object.__new__(_Scoring)
+    for name, value in (
+        ("name", model.name),
+        ("version", model.version),
+        ("bundle_sha256", model.bundle_sha256),
+        ("_detector", model.detector),
+        ("meanwhile", meanwhile),
+    ):
+        object.__setattr__(made, name, value)
+    return made
+
+
+def test_what_goes_elsewhere_while_it_is_scored_is_forgotten_too(setup: Setup) -> None:
+    rival = setup.challenger_model
+    setup.contest = Contest(
+        setup.champion_model, _scoring(rival, lambda: setup.challenger.forget([P0]))
+    )
+    setup.judge(_readings(0, [-9.0] * 12))
+    setup.compare()
+    assert setup.challenger.counts() == []
+    assert setup.readings_of("dropped") == 12
+    live = setup.fleet.state_of("a")
+    assert live is not None
+    assert setup.challenger._own == {}
+
+
+def test_what_goes_elsewhere_of_another_partition_disturbs_nothing(setup: Setup) -> None:
+    rival = setup.challenger_model
+    setup.contest = Contest(
+        setup.champion_model, _scoring(rival, lambda: setup.challenger.forget([P1]))
+    )
+    setup.judge(_readings(0, [0.1] * 12))
+    assert setup.counts.readings == 10
+
+
+def test_a_version_made_again_with_the_same_number_is_counted_apart(setup: Setup) -> None:
+    setup.judge(_readings(0, [0.1] * 12))
+    setup.compare()
+    setup.contest = Contest(
+        setup.champion_model, replace(setup.challenger_model, bundle_sha256="anew")
+    )
+    setup.judge(_readings(12, [0.1] * 5))
+    setup.compare()
+    assert [one.readings for one in setup.challenger.counts()] == [10, 5]
+
+
+def test_prometheus_is_told_once_of_numbers_that_mean_another_version_now(setup: Setup) -> None:
+    from services.predictor.comparison_metrics import ComparisonCollector  # noqa: PLC0415
+
+    test_a_version_made_again_with_the_same_number_is_counted_apart(setup)
+    [readings, *_] = ComparisonCollector(setup.challenger.counts).collect()
+    assert [sample.value for sample in readings.samples] == [5, 0]
+
+
+def test_a_version_made_again_does_not_inherit_what_the_former_had_learnt(settled: Setup) -> None:
+    settled.contest = Contest(replace(settled.challenger_model, bundle_sha256="anew"))
+    assert settled.statuses(_readings(101, [-9.0] * 3)) == [Status.FAILURE] * 3

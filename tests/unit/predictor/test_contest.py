@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -17,17 +18,15 @@ MACHINES = [f"pump-{number}" for number in range(2_000)]
 @pytest.fixture
 def two(make_detector: Callable[..., Detector]) -> tuple[Model, Model]:
     return (
-        Model("faultline-pump", "1", make_detector()),
-        Model("faultline-pump", "2", make_detector(boundary=3.0)),
+        Model("faultline-pump", "1", make_detector(), bundle_sha256="a"),
+        Model("faultline-pump", "2", make_detector(boundary=3.0), bundle_sha256="b"),
     )
 
 
-def _slots(
-    two: tuple[Model, Model], gate: str | None, sums: str = "ab"
-) -> tuple[ModelSlot, ModelSlot]:
+def _slots(two: tuple[Model, Model], gate: str | None) -> tuple[ModelSlot, ModelSlot]:
     slots = ModelSlot(), ModelSlot()
-    for slot, model, bundle_sum in zip(slots, two, sums, strict=True):
-        slot.swap("pump", Loaded(model, bundle_sum, 0, Origin.REGISTRY, gate))
+    for slot, model in zip(slots, two, strict=True):
+        slot.swap("pump", Loaded(model, 0, Origin.REGISTRY, gate))
     return slots
 
 
@@ -80,7 +79,8 @@ def test_one_that_passed_or_was_not_judged_answers_its_share(
 
 
 def test_the_same_bundle_twice_is_no_contest(two: tuple[Model, Model]) -> None:
-    contest = contests(*_slots(two, gate=None, sums="aa"), 1.0)("pump")
+    same = two[0], replace(two[1], bundle_sha256="a")
+    contest = contests(*_slots(same, gate=None), 1.0)("pump")
     assert (contest.champion, contest.challenger) == (two[0], None)
 
 

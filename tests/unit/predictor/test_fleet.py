@@ -13,7 +13,7 @@ from faultline.ports.broker import Message, Partition
 from faultline.readings import Reading, encode_batch, make_reading
 from faultline.topics import READINGS
 from faultline.verdicts import Status
-from services.predictor.contest import uncontested
+from services.predictor.contest import Contest
 from services.predictor.fleet import Cycle, Fleet
 from services.predictor.snapshots import LiveMachine, encode_snapshot, restore
 
@@ -48,7 +48,9 @@ def _message(offset: int, *readings: Reading, partition: Partition = P0) -> Mess
 
 @pytest.fixture
 def fleet() -> Fleet:
-    fleet = Fleet(uncontested({"pump": MODEL}.get), AlarmPolicy(open_bad=2, open_window=2))
+    fleet = Fleet(
+        lambda kind: Contest({"pump": MODEL}.get(kind)), AlarmPolicy(open_bad=2, open_window=2)
+    )
     fleet.own(P0, {})
     fleet.own(P1, {})
     return fleet
@@ -126,7 +128,7 @@ def test_the_valid_readings_beside_a_refused_one_are_judged(fleet: Fleet) -> Non
 
 def test_a_batch_keeps_the_version_that_it_began_with() -> None:
     versions = iter(("1", "2", "3"))
-    fleet = Fleet(uncontested(lambda _: _model(next(versions))), AlarmPolicy())
+    fleet = Fleet(lambda _: Contest(_model(next(versions))), AlarmPolicy())
     fleet.own(P0, {})
     cycle = fleet.judge([_message(0, _reading("a", 1)), _message(1, _reading("b", 1))])
     assert {batch.model_version for batch in cycle.verdicts} == {"1"}

@@ -18,7 +18,7 @@ from faultline.ports.stores import HistoryQuery, MachineRows, OffsetRange, Recor
 from faultline.readings import Reading, encode_batch, make_reading
 from faultline.topics import READINGS
 from faultline.verdicts import Status
-from services.predictor.contest import uncontested
+from services.predictor.contest import Contest
 from services.predictor.fleet import Fleet
 from services.predictor.metrics import Metrics
 from services.predictor.older_rows import OlderRows, preceded_by
@@ -63,9 +63,7 @@ class Setup:
             retry_s=1.0,
         )
         model = Model("faultline-pump", "1", detector)
-        self.fleet = Fleet(
-            uncontested({"pump": model}.get), AlarmPolicy(), older_rows=self.older_rows
-        )
+        self.fleet = Fleet(lambda _: Contest(model), AlarmPolicy(), older_rows=self.older_rows)
         self.fleet.own(P0, {})
         self._offset = 0
 

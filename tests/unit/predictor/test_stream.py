@@ -30,7 +30,7 @@ from faultline.ports.broker import (
 from faultline.readings import Reading, by_machine, encode_batch, make_reading
 from faultline.topics import Topic
 from faultline.verdicts import Status, Verdict, VerdictBatch
-from services.predictor.contest import uncontested
+from services.predictor.contest import Contest
 from services.predictor.fleet import Fleet
 from services.predictor.metrics import Metrics
 from services.predictor.stream import GROUP, MAX_VERDICT_BYTES, MAX_VERDICTS, Stream, chunks
@@ -280,7 +280,7 @@ class Bench:
         self.model: Model | None = Model("faultline-pump", "1", detector)
 
     def stream(self, broker: Broker, clock: Any, checkpoint_s: float = 0.0) -> Stream:
-        fleet = Fleet(uncontested(lambda _: self.model), POLICY)
+        fleet = Fleet(lambda _: Contest(self.model), POLICY)
         return Stream(
             broker,
             fleet,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from faultline.comparisons import binned, decode, encode
+from faultline.comparisons import Pair, binned, decode, encode
 from faultline.verdicts import Status, Verdict
 from services.predictor.tally import Tally
 
@@ -21,7 +21,7 @@ def _verdicts(*scores: float | None) -> list[Verdict]:
 
 
 def _tally() -> Tally:
-    return Tally("faultline-pump", "1", "2", now_ms=100)
+    return Tally(Pair("faultline-pump", "1", "2"), now_ms=100)
 
 
 def test_readings_that_both_scored_are_counted_with_their_agreement() -> None:
