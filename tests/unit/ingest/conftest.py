@@ -107,6 +107,10 @@ class Plant:
     def letters(self) -> list[Message]:
         return self.broker.sent(topics.READINGS_DLQ.name)
 
+    @staticmethod
+    def header(message: Message, name: str) -> str:
+        return dict(message.headers)[name].decode()
+
 
 @pytest.fixture
 def plant() -> Iterator[Plant]:
