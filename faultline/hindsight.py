@@ -2,17 +2,23 @@
 
 What a version has followed of a machine (drift, a lasting state) grew from all readings that it
 judged in a row, so the replay begins with the first of them, and before it with the rows that
-filled the window. It knows ports, not what is behind them.
+filled the window. They are read a page at a time, twice: back to where the replay begins, then on
+from there; however long that is, there is a page in memory. It knows ports, not what is behind
+them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from faultline.errors import InvalidBundle, NotFound
 from faultline.judge import EVERYTHING, KEPT_ROWS, Model
-from faultline.ports.stores import FleetStore, MachineRows, StoredVerdict
+from faultline.past import Block, Past, Seen, blocks, trace, unseen
+from faultline.ports.stores import FleetStore, StoredVerdict
 from faultline.readings import format_timestamp
 from faultline.recompute import Recomputation, Recomputed
 from faultline.verdicts import Status, Verdict
@@ -20,7 +26,6 @@ from faultline.verdicts import Status, Verdict
 LoadModel = Callable[[str, str], Model]
 """A registered version by name and number; raises `NotFound`, `InvalidBundle`, `Unavailable`."""
 
-_PAGE = 5_000
 _LOST = (
     "a predictor that lost its snapshots begins anew, and a challenger brings a lasting new state "
     "along from the shadow: when either happened is not stored"
@@ -59,8 +64,19 @@ class Hindsight:
     caveats: tuple[str, ...]
 
 
-def look_back(store: FleetStore, load: LoadModel, machine_id: str, timestamp_ms: int) -> Hindsight:
+def look_back(
+    store: FleetStore,
+    load: LoadModel,
+    machine_id: str,
+    timestamp_ms: int,
+    seen: Seen = unseen,
+) -> Hindsight:
     """Give a past verdict again.
+
+    Parameters
+    ----------
+    seen
+        Called with every page: a long history takes its time.
 
     Raises
     ------
@@ -73,31 +89,25 @@ def look_back(store: FleetStore, load: LoadModel, machine_id: str, timestamp_ms:
     """
     stored = _verdict(store, machine_id, timestamp_ms)
     model = _model(load, stored)
-    past = _Past(store, stored, KEPT_ROWS if model is None else _rows_to_fill(model))
+    past = trace(store, stored, KEPT_ROWS if model is None else _rows_to_fill(model), seen)
     models = {} if model is None else {(model.name, model.version): model}
     caveats = past.caveats()
-    before: list[StoredVerdict] = []
     unknown: set[tuple[str, str]] = set()
-    for one in past.before:
-        key = (one.model_name or "", one.model_version or "")
-        if one.model_version is not None and key not in models and key not in unknown:
-            try:
-                models[key] = load(*key)
-            except (NotFound, InvalidBundle) as error:
-                unknown.add(key)
-                # Its rows fill the window all the same; only how many it kept is not known.
-                caveats.append(f"a version before cannot be had: {error}")
-        before.append(_without_version(one) if key in unknown else one)
-    start_ms = (before or past.stretch)[0].verdict.timestamp_ms
-    rows = store.readings(machine_id, start_ms, timestamp_ms + 1)
-    caveats += _missing(rows, [*before, *past.stretch])
-    recomputation = Recomputation(rows, models)
-    last = _last(recomputation, [*before, *past.stretch])
+    for key in past.versions_before:
+        if key in models:
+            continue
+        try:
+            models[key] = load(*key)
+        except (NotFound, InvalidBundle) as error:
+            unknown.add(key)
+            # Its rows fill the window all the same; only how many it kept is not known.
+            caveats.append(f"a version before cannot be had: {error}")
+    replay = _Replay(store, past, models, unknown, seen)
+    last = replay.judge()
+    caveats += replay.found.caveats()
     if not last.equal and last.anew is not None and model is not None:
         # The predictor fills a window that is too short for a version from the stored readings.
-        filled = Recomputation(rows, models)
-        filled.fill(before, model)
-        other = _last(filled, past.stretch)
+        other = replay.judge(filled_for=model)
         if other.equal:
             last = other
             caveats.append("it comes out equal when the window is filled from stored readings")
@@ -110,18 +120,11 @@ def look_back(store: FleetStore, load: LoadModel, machine_id: str, timestamp_ms:
         anew=last.anew,
         equal=last.equal,
         relative_difference=last.relative_difference,
-        replayed_from_ms=int(rows.timestamps_ms[0]) if len(rows.timestamps_ms) else None,
-        replayed=len(rows.timestamps_ms),
-        of_version=len(past.stretch),
+        replayed_from_ms=replay.found.first_ms,
+        replayed=replay.found.readings,
+        of_version=past.of_version,
         caveats=tuple(caveats),
     )
-
-
-def _last(recomputation: Recomputation, verdicts: Sequence[StoredVerdict]) -> Recomputed:
-    for _ in recomputation.judge(verdicts[:-1]):
-        pass
-    (last,) = recomputation.judge(verdicts[-1:], EVERYTHING)
-    return last
 
 
 def _verdict(store: FleetStore, machine_id: str, timestamp_ms: int) -> StoredVerdict:
@@ -151,83 +154,104 @@ def _rows_to_fill(model: Model) -> int:
     return max(KEPT_ROWS, model.detector.window_rows, model.detector.rows_needed)
 
 
-class _Past:
-    """The verdicts that one stands on.
+@dataclass
+class _Found:
+    """What a replay met with, counted."""
+
+    first_ms: int | None = None
+    readings: int = 0
+    verdicts: int = 0
+    lost: int = 0
+    unjudged: int = 0
+    late: int = 0
+
+    def add(self, block: Block) -> None:
+        there = block.rows.timestamps_ms
+        judged = np.array([one.verdict.timestamp_ms for one in block.verdicts], dtype=np.int64)
+        if self.first_ms is None and len(there):
+            self.first_ms = int(there[0])
+        self.readings += len(there)
+        self.verdicts += len(judged)
+        self.lost += len(np.setdiff1d(judged, there, assume_unique=True))
+        self.unjudged += len(np.setdiff1d(there, judged, assume_unique=True))
+        self.late += sum(one.verdict.status is Status.LATE for one in block.verdicts)
+
+    def caveats(self) -> list[str]:
+        caveats = []
+        if self.lost:
+            caveats.append(f"{self.lost} of the readings that were judged are no longer stored")
+        if self.unjudged:
+            caveats.append(f"{self.unjudged} stored readings have no verdict and are left out")
+        if self.late:
+            caveats.append(
+                f"{self.late} readings came late and are left out; many in a row let a window "
+                "begin anew, and when is not stored"
+            )
+        return caveats
+
+
+@dataclass
+class _Replay:
+    """Gives the verdicts of a past again.
 
     Attributes
     ----------
-    stretch
-        Those since the version last began, the verdict itself last.
-    before
-        Those before the stretch whose readings filled the window.
+    unknown
+        Versions before that cannot be had: their rows only fill the window.
+    found
+        What the last replay met with.
     """
 
-    def __init__(self, store: FleetStore, stored: StoredVerdict, rows_to_fill: int) -> None:
-        newest_first: list[StoredVerdict] = []
-        end_ms = stored.verdict.timestamp_ms + 1
-        begin: int | None = None
-        while True:
-            page = store.verdicts(stored.machine_id, end_ms=end_ms, limit=_PAGE)
-            if begin is None:
-                begin = next(
-                    (
-                        position
-                        for position, one in enumerate(page, len(newest_first))
-                        if _is_of_another(one, stored)
-                    ),
-                    None,
-                )
-            newest_first += page
-            filled = begin is not None and len(newest_first) >= begin + rows_to_fill
-            if filled or len(page) < _PAGE:
-                break
-            end_ms = page[-1].verdict.timestamp_ms
-        of_version = len(newest_first) if begin is None else begin
-        # A version begins with its own first verdict: rows without a model only fill the window.
-        while of_version > 1 and newest_first[of_version - 1].model_version is None:
-            of_version -= 1
-        self.stretch = newest_first[:of_version][::-1]
-        self.before = newest_first[of_version : of_version + rows_to_fill][::-1]
-        self._first_seen_ms = store.machine(stored.machine_id).first_seen_ms
+    store: FleetStore
+    past: Past
+    models: Mapping[tuple[str, str], Model]
+    unknown: Collection[tuple[str, str]]
+    seen: Seen
+    found: _Found = field(default_factory=_Found)
 
-    def caveats(self) -> list[str]:
-        """What is known to be missing."""
-        begun_ms = self.stretch[0].verdict.timestamp_ms
-        if self.before or begun_ms <= self._first_seen_ms:
-            return []
-        return [
-            f"the verdicts before {format_timestamp(begun_ms)} are no longer stored, while the "
-            f"machine is known since {format_timestamp(self._first_seen_ms)}: what the version "
-            "had followed until then is lost"
-        ]
+    def judge(self, filled_for: Model | None = None) -> Recomputed:
+        """Give the last verdict again, and all that it stands on.
 
+        Parameters
+        ----------
+        filled_for
+            The window before is filled for this version from the stored readings; None: as the
+            versions of that time left it.
+        """
+        past, self.found = self.past, _Found()
+        recomputation = Recomputation(self.models)
+        asked_ms = past.stored.verdict.timestamp_ms
+        for block in blocks(self.store, past.stored.machine_id, past.first_ms, asked_ms + 1):
+            self.found.add(block)
+            before, own = self._parted(block.verdicts)
+            if filled_for is not None:
+                recomputation.fill(block.rows, before, filled_for)
+            else:
+                _exhaust(recomputation.judge(block.rows, before))
+            is_last = bool(own) and own[-1].verdict.timestamp_ms == asked_ms
+            _exhaust(recomputation.judge(block.rows, own[:-1] if is_last else own))
+            self.seen(self.found.verdicts, past.before + past.of_version)
+            if is_last:
+                (last,) = recomputation.judge(block.rows, own[-1:], EVERYTHING)
+                return last
+        raise NotFound("the verdict was removed from the store while it was looked at")
 
-def _is_of_another(one: StoredVerdict, stored: StoredVerdict) -> bool:
-    """Whether another version gave it: it followed anew. Rows without a model change nothing."""
-    return one.model_version is not None and (one.model_name, one.model_version) != (
-        stored.model_name,
-        stored.model_version,
-    )
+    def _parted(
+        self, verdicts: Sequence[StoredVerdict]
+    ) -> tuple[list[StoredVerdict], list[StoredVerdict]]:
+        """Those before the version began, and its own."""
+        before = [one for one in verdicts if one.verdict.timestamp_ms < self.past.begun_ms]
+        own = list(verdicts[len(before) :])
+        return [self._without_unknown(one) for one in before], own
 
-
-def _without_version(stored: StoredVerdict) -> StoredVerdict:
-    return StoredVerdict(stored.machine_id, stored.machine_type, None, None, stored.verdict)
+    def _without_unknown(self, one: StoredVerdict) -> StoredVerdict:
+        if (one.model_name, one.model_version) not in self.unknown:
+            return one
+        return StoredVerdict(one.machine_id, one.machine_type, None, None, one.verdict)
 
 
-def _missing(rows: MachineRows, verdicts: list[StoredVerdict]) -> list[str]:
-    there = set(rows.timestamps_ms.tolist())
-    judged = {stored.verdict.timestamp_ms for stored in verdicts}
-    caveats = []
-    if lost := len(judged - there):
-        caveats.append(f"{lost} of the readings that were judged are no longer stored")
-    if unjudged := len(there - judged):
-        caveats.append(f"{unjudged} stored readings have no verdict and are left out")
-    if late := sum(stored.verdict.status is Status.LATE for stored in verdicts):
-        caveats.append(
-            f"{late} readings came late and are left out; many in a row let a window begin anew, "
-            "and when is not stored"
-        )
-    return caveats
+def _exhaust(given: Iterator[Recomputed]) -> None:
+    deque(given, maxlen=0)
 
 
 def _why_not(last: Recomputed) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+import numpy as np
+
 from faultline.alarms import AlarmPolicy
 from faultline.errors import NotFound
 from faultline.judge import Explanation, Model, judge
@@ -69,32 +71,37 @@ class Recomputed(NamedTuple):
 class Recomputation:
     """Judges one machine's readings again, in time order, changing models where its verdicts did.
 
+    Calls after one another go on from the same state, so that a history may come in parts.
+
     Parameters
     ----------
     models
         By name and version.
     """
 
-    def __init__(self, rows: MachineRows, models: Mapping[tuple[str, str], Model]) -> None:
-        self._rows = rows
-        self._row_at = {at_ms: row for row, at_ms in enumerate(rows.timestamps_ms.tolist())}
+    def __init__(self, models: Mapping[tuple[str, str], Model]) -> None:
         self._models = models
         self._state: MachineState | None = None
 
-    def fill(self, verdicts: Sequence[StoredVerdict], model: Model) -> None:
-        """Begin with a window that has the readings of these verdicts, and nothing followed."""
-        readings = self._readings(verdicts)
+    def fill(self, rows: MachineRows, verdicts: Sequence[StoredVerdict], model: Model) -> None:
+        """Put the readings of these verdicts into the window; what was followed is forgotten."""
+        readings = _readings(rows, verdicts)
         if readings:
-            judgement = judge(model, None, readings, AlarmPolicy(), NO_CONTRIBUTIONS)
+            judgement = judge(model, self._state, readings, AlarmPolicy(), NO_CONTRIBUTIONS)
             self._state = MachineState(window=judgement.state.window)
 
     def judge(
-        self, verdicts: Sequence[StoredVerdict], explanation: Explanation = NO_CONTRIBUTIONS
+        self,
+        rows: MachineRows,
+        verdicts: Sequence[StoredVerdict],
+        explanation: Explanation = NO_CONTRIBUTIONS,
     ) -> Iterator[Recomputed]:
-        """Give the next verdicts again. Calls after one another go on from the same state.
+        """Give the next verdicts again.
 
         Parameters
         ----------
+        rows
+            Those that the verdicts are on, as far as they are stored; others are left out.
         verdicts
             In time order, later than those of the calls before.
 
@@ -104,31 +111,35 @@ class Recomputation:
             When a verdict names a version that `models` lacks.
         """
         for judged_by, run in groupby(verdicts, key=_judged_by):
-            model = self._model(judged_by)
+            model = self._model(judged_by, rows.machine_id)
             part: list[StoredVerdict] = []
             for stored in run:
                 part.append(stored)
                 if len(part) == _AT_ONCE:
-                    yield from self._part(model, part, explanation)
+                    yield from self._part(model, _readings(rows, part), part, explanation)
                     part = []
-            yield from self._part(model, part, explanation)
+            yield from self._part(model, _readings(rows, part), part, explanation)
 
-    def _model(self, judged_by: tuple[str, str | None, str | None]) -> Model | None:
+    def _model(
+        self, judged_by: tuple[str, str | None, str | None], machine_id: str
+    ) -> Model | None:
         _, name, version = judged_by
         if name is None or version is None:
             return None
         model = self._models.get((name, version))
         if model is None:
             raise NotFound(
-                f"{self._rows.machine_id} has verdicts of {name} version {version}, which is not "
-                "registered"
+                f"{machine_id} has verdicts of {name} version {version}, which is not registered"
             )
         return model
 
     def _part(
-        self, model: Model | None, part: Sequence[StoredVerdict], explanation: Explanation
+        self,
+        model: Model | None,
+        readings: Sequence[Reading],
+        part: Sequence[StoredVerdict],
+        explanation: Explanation,
     ) -> Iterator[Recomputed]:
-        readings = self._readings(part)
         anew: dict[int, Verdict] = {}
         if readings:
             judgement = judge(model, self._state, readings, AlarmPolicy(), explanation)
@@ -137,27 +148,30 @@ class Recomputation:
         for stored in part:
             yield Recomputed(stored, anew.get(stored.verdict.timestamp_ms))
 
-    def _readings(self, part: Sequence[StoredVerdict]) -> list[Reading]:
-        # A late reading never was in the window: in time order it would get there.
-        return [
-            self._reading(stored)
-            for stored in part
-            if stored.verdict.timestamp_ms in self._row_at
-            and stored.verdict.status is not Status.LATE
-        ]
 
-    def _reading(self, stored: StoredVerdict) -> Reading:
-        at_ms = stored.verdict.timestamp_ms
-        values = self._rows.values[self._row_at[at_ms]].tolist()
-        return Reading(
-            machine_id=self._rows.machine_id,
-            timestamp_ms=at_ms,
-            sensors={
-                name: None if math.isnan(value) else value
-                for name, value in zip(self._rows.sensors, values, strict=True)
-            },
-            machine_type=stored.machine_type,
-        )
+def _readings(rows: MachineRows, part: Sequence[StoredVerdict]) -> list[Reading]:
+    # A late reading never was in the window: in time order it would get there.
+    on_time = [stored for stored in part if stored.verdict.status is not Status.LATE]
+    times = np.array([stored.verdict.timestamp_ms for stored in on_time], dtype=np.int64)
+    places = np.searchsorted(rows.timestamps_ms, times)
+    stored_too = np.append(rows.timestamps_ms, -1)[places] == times
+    return [
+        _reading(rows, place, stored)
+        for place, stored, there in zip(places.tolist(), on_time, stored_too.tolist(), strict=True)
+        if there
+    ]
+
+
+def _reading(rows: MachineRows, row: int, stored: StoredVerdict) -> Reading:
+    return Reading(
+        machine_id=rows.machine_id,
+        timestamp_ms=stored.verdict.timestamp_ms,
+        sensors={
+            name: None if math.isnan(value) else value
+            for name, value in zip(rows.sensors, rows.values[row].tolist(), strict=True)
+        },
+        machine_type=stored.machine_type,
+    )
 
 
 def _judged_by(stored: StoredVerdict) -> tuple[str, str | None, str | None]:

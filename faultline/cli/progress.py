@@ -1,11 +1,29 @@
-"""A bar on the terminal while readings go out."""
+"""A bar on the terminal while much is done."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from faultline.readings import Reading
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+@contextmanager
+def counting_bar(doing: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show on stderr, where that is a terminal, how much of how much is done.
+
+    Yields
+    ------
+    callable
+        To be called with how many are done, and of how many: None while that is not known.
+    """
+    with _bar(quiet=False) as progress:
+        task = progress.add_task(doing, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @contextmanager
@@ -24,6 +42,12 @@ def progress_bar(
     callable
         To be called with every batch.
     """
+    with _bar(quiet) as progress:
+        task = progress.add_task(doing, total=total)
+        yield lambda batch: progress.update(task, advance=len(batch))
+
+
+def _bar(quiet: bool) -> Progress:
     from rich.console import Console  # noqa: PLC0415 - a quick --help
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
@@ -35,7 +59,7 @@ def progress_bar(
     )
 
     console = Console(stderr=True)
-    with Progress(
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -44,6 +68,4 @@ def progress_bar(
         console=console,
         transient=True,
         disable=quiet or not console.is_terminal,
-    ) as progress:
-        task = progress.add_task(doing, total=total)
-        yield lambda batch: progress.update(task, advance=len(batch))
+    )

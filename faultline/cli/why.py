@@ -9,6 +9,7 @@ import typer
 from faultline.cli.contributions import contribution_objects, contribution_table
 from faultline.cli.offline import print_json
 from faultline.cli.options import HomeOption, checked, moment
+from faultline.cli.progress import counting_bar
 
 if TYPE_CHECKING:
     from faultline.hindsight import Hindsight
@@ -56,7 +57,8 @@ def why(
 
     database = PostgresDatabase(endpoints.database_url)
     try:
-        found = look_back(database.fleet_store(), load, machine, at_ms)
+        with counting_bar("judging again") as seen:
+            found = look_back(database.fleet_store(), load, machine, at_ms, seen)
     finally:
         database.dispose()
     told = document(found)

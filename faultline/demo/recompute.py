@@ -33,7 +33,7 @@ def recompute(
         When a verdict names a version that `models` lacks.
     """
     by_name = {(model.name, version): model for version, model in models.items()}
-    anew = list(Recomputation(rows, by_name).judge(verdicts))
+    anew = list(Recomputation(by_name).judge(rows, verdicts))
     differences = [
         one.relative_difference
         for one in anew

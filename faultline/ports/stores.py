@@ -167,9 +167,19 @@ class FleetStore(Protocol):
         """One machine. Raises `NotFound`."""
 
     def readings(
-        self, machine_id: str, start_ms: int | None = None, end_ms: int | None = None
+        self,
+        machine_id: str,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int | None = None,
     ) -> MachineRows:
-        """A machine's readings in a time range, end excluded; possibly none."""
+        """A machine's readings in a time range, end excluded; possibly none.
+
+        Parameters
+        ----------
+        limit
+            The oldest so many. None is all.
+        """
 
     def verdicts(
         self,
@@ -178,8 +188,10 @@ class FleetStore(Protocol):
         end_ms: int | None = None,
         status: Status | None = None,
         limit: int = 100,
+        *,
+        oldest_first: bool = False,
     ) -> Sequence[StoredVerdict]:
-        """A machine's verdicts, newest first."""
+        """A machine's verdicts, newest first, or oldest first; the first so many of them."""
 
     def verdict_counts(self, machine_id: str) -> VerdictCounts:
         """How many verdicts, by status and by version."""

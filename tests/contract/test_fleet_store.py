@@ -252,6 +252,19 @@ def test_verdicts_come_newest_first_in_the_range_up_to_the_limit(database: Datab
     assert [each.verdict.timestamp_ms - NOON for each in stored] == [4, 3, 2]
 
 
+def test_the_oldest_of_a_range_can_be_had(database: Database) -> None:
+    keep(
+        database,
+        *(reading(NOON + at) for at in range(6)),
+        verdicts=(judged(*(normal(NOON + at) for at in range(6))),),
+    )
+    store = database.fleet_store()
+    stored = store.verdicts("pump-07", NOON + 1, NOON + 5, limit=3, oldest_first=True)
+    assert [each.verdict.timestamp_ms - NOON for each in stored] == [1, 2, 3]
+    rows = store.readings("pump-07", NOON + 1, NOON + 5, limit=3)
+    assert (rows.timestamps_ms - NOON).tolist() == [1, 2, 3]
+
+
 def test_verdicts_can_be_had_by_status(database: Database) -> None:
     keep(database, verdicts=(judged(normal(NOON), failure(NOON + 1), normal(NOON + 2)),))
     stored = database.fleet_store().verdicts("pump-07", status=Status.FAILURE)

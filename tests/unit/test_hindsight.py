@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from faultline.detector.fit import FitConfig, fit
 from faultline.errors import NotFound
 from faultline.hindsight import Hindsight, look_back
 from faultline.judge import Model, judge
+from faultline.past import PAGE_ROWS
 from faultline.ports.broker import Partition
 from faultline.ports.stores import OffsetRange, RecordBatch
 from faultline.readings import Reading, make_reading
@@ -49,12 +51,12 @@ def load(name: str, version: str) -> Model:
     return model(version)
 
 
-def streamed() -> list[Reading]:
+def streamed(rows: int = ROWS) -> list[Reading]:
     # Half a deviation away from the history: near enough to be followed.
-    rows = values(9) + 0.5
+    cells_of = values(9, rows) + 0.5
     return [
         make_reading("pump-01", row * STEP_MS, dict(zip(SENSORS, cells, strict=True)), "pump")
-        for row, cells in enumerate(rows.tolist())
+        for row, cells in enumerate(cells_of.tolist())
     ]
 
 
@@ -239,6 +241,58 @@ def test_a_reading_that_is_not_judged_yet_is_told_from_one_that_is_not_there() -
     stored.batches = stored.batches[:-1]
     with pytest.raises(NotFound, match="has no verdict yet"):
         stored.look_back(ROWS - 1)
+
+
+class WatchedStore:
+    """Keeps how many rows were in each answer."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.pages: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def readings(self, *args: Any, **kwargs: Any) -> Any:
+        rows = self._store.readings(*args, **kwargs)
+        self.pages.append(len(rows.timestamps_ms))
+        return rows
+
+    def verdicts(self, *args: Any, **kwargs: Any) -> Any:
+        page = self._store.verdicts(*args, **kwargs)
+        self.pages.append(len(page))
+        return page
+
+
+LONG = 2 * PAGE_ROWS + 1_500
+
+
+@pytest.mark.parametrize(
+    ("unjudged", "without_model"), [(0, 0), (PAGE_ROWS + 1_000, 0), (0, PAGE_ROWS + 1_000)]
+)
+def test_of_a_long_history_there_is_a_page_in_memory(unjudged: int, without_model: int) -> None:
+    """Whatever it is that there is much of, and the answer is that of a short history."""
+    readings = streamed(LONG)
+    judged = [*readings[:300], *readings[300 + unjudged :]]
+    cuts = [(300, "1"), (300 + without_model, None), (len(judged), "1")]
+    stored = Stored(cuts, judged)
+    stored.readings = readings
+    store = WatchedStore(stored.database().fleet_store())
+    told: list[tuple[int, int | None]] = []
+    found = look_back(
+        store,
+        load,
+        "pump-01",
+        (LONG - 1) * STEP_MS,
+        lambda done, total: told.append((done, total)),
+    )
+    assert found.equal
+    assert (found.replayed, found.of_version) == (LONG, len(judged))
+    assert max(store.pages) == PAGE_ROWS
+    assert told[-1] == (len(judged), len(judged))
+    assert max(after[0] - before[0] for before, after in pairwise(told)) <= PAGE_ROWS
+    said = f"{unjudged} stored readings have no verdict and are left out"
+    assert found.caveats == ((said,) if unjudged else ())
 
 
 def test_it_is_told_to_a_person() -> None:

@@ -59,11 +59,15 @@ class MemoryFleetStore:
             return self._summary(machine_id)
 
     def readings(
-        self, machine_id: str, start_ms: int | None = None, end_ms: int | None = None
+        self,
+        machine_id: str,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int | None = None,
     ) -> MachineRows:
-        """A machine's readings in a time range, end excluded; possibly none."""
+        """A machine's readings in a time range; see the port."""
         return self._rows(
-            machine_id, lambda reading: _within(reading.timestamp_ms, start_ms, end_ms), None
+            machine_id, lambda reading: _within(reading.timestamp_ms, start_ms, end_ms), None, limit
         )
 
     def verdicts(
@@ -73,14 +77,16 @@ class MemoryFleetStore:
         end_ms: int | None = None,
         status: Status | None = None,
         limit: int = 100,
+        *,
+        oldest_first: bool = False,
     ) -> Sequence[StoredVerdict]:
-        """A machine's verdicts, newest first."""
+        """A machine's verdicts, newest first, or oldest first; see the port."""
         with self._tables.lock:
             rows = self._tables.verdicts.get(machine_id, {})
-            newest_first = [rows[at_ms] for at_ms in sorted(rows, reverse=True)]
+            in_order = [rows[at_ms] for at_ms in sorted(rows, reverse=not oldest_first)]
         wanted = (
             stored
-            for stored in newest_first
+            for stored in in_order
             if _within(stored.verdict.timestamp_ms, start_ms, end_ms)
             and status in (None, stored.verdict.status)
         )

@@ -85,11 +85,17 @@ class PostgresFleetStore:
         return to_summary(row)
 
     def readings(
-        self, machine_id: str, start_ms: int | None = None, end_ms: int | None = None
+        self,
+        machine_id: str,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int | None = None,
     ) -> MachineRows:
-        """A machine's readings in a time range, end excluded; possibly none."""
+        """A machine's readings in a time range; see the port."""
         with self._database.transaction() as connection:
-            return read_rows(connection, _storable(machine_id), Span(start_ms, end_ms))
+            return read_rows(
+                connection, _storable(machine_id), Span(start_ms, end_ms, max_rows=limit)
+            )
 
     def verdicts(
         self,
@@ -98,18 +104,21 @@ class PostgresFleetStore:
         end_ms: int | None = None,
         status: Status | None = None,
         limit: int = 100,
+        *,
+        oldest_first: bool = False,
     ) -> Sequence[StoredVerdict]:
-        """A machine's verdicts, newest first."""
+        """A machine's verdicts, newest first, or oldest first; see the port."""
+        time = verdicts.c.timestamp
         query = (
             select(verdicts)
             .where(verdicts.c.machine_id == _storable(machine_id))
-            .order_by(verdicts.c.timestamp.desc())
+            .order_by(time if oldest_first else time.desc())
             .limit(limit)
         )
         if start_ms is not None:
-            query = query.where(verdicts.c.timestamp >= start_ms)
+            query = query.where(time >= start_ms)
         if end_ms is not None:
-            query = query.where(verdicts.c.timestamp < end_ms)
+            query = query.where(time < end_ms)
         if status is not None:
             query = query.where(verdicts.c.status == status.value)
         with self._database.transaction() as connection:
