@@ -8,10 +8,10 @@ DEMO_FLAGS ?=
 UP_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test bench lint format docs pictures lock clean
+.PHONY: help setup demo up down status env images compose-up compose-down test test-compose bench lint format docs pictures lock clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with everything pinned in requirements.lock, and the faultline command
 
@@ -41,8 +41,23 @@ down: setup ## Stop what `make up` started
 status: setup ## Say how every component is
 	@$(BIN)/faultline status
 
-test: setup ## Run the unit, contract and integration tests (real Kafka, PostgreSQL, MLflow)
+env: ## Write .env for the containers, with generated passwords
+	@$(PYTHON) deploy/write_env.py .env.example .env
+
+images: ## Build the containers' images
+	@GIT_COMMIT="$$(git rev-parse HEAD 2>/dev/null)" docker compose build
+
+compose-up: images ## Start everything in containers, and return when all are healthy
+	@docker compose up --detach --wait
+
+compose-down: ## Stop the containers; their volumes stay
+	@docker compose down
+
+test: setup ## Run the unit, contract, integration (real Kafka, PostgreSQL, MLflow) and container tests
 	@$(BIN)/pytest
+
+test-compose: setup ## Run only the tests of the containers; needs a Docker engine
+	@$(BIN)/pytest -m compose
 
 bench: setup ## Measure the detector on real faults, and its speed, beside its peers (bench/README.md)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable '.[peers]'
