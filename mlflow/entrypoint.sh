@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Starts what the container is for: server (the default), upgrade, serve, or any other command.
+# Starts what the container is for: the server (the default), the model server, one of the scripts,
+# or any other command.
 set -euo pipefail
 
 die() {
@@ -83,8 +84,12 @@ command=${1:-server}
 [[ $# -eq 0 ]] || shift
 case $command in
   server) server "$@" ;;
-  upgrade | backup | restore | cleanup | health-check | serve-model)
-    [[ $command == serve-model ]] || backend
+  serve-model)
+    [[ $# -gt 0 ]] || set -- "${MODEL_NAME:?the registered model to serve}" "${MODEL_VERSION:-production}"
+    exec /opt/platform/scripts/serve-model.sh --host 0.0.0.0 "$@"
+    ;;
+  upgrade | backup | restore | cleanup | health-check)
+    backend
     exec "/opt/platform/scripts/$command.sh" "$@"
     ;;
   *) exec "$command" "$@" ;;

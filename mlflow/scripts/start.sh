@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Starts the platform and waits until it is healthy.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+help() {
+  usage "[--docker|--local]" "Starts the platform and waits until it is healthy." \
+    "The first start with Docker builds the image and makes passwords in .env."
+}
+arguments "$@"
+
+case $PLATFORM in
+  docker)
+    make_env
+    # On SQLite, or a server elsewhere, no PostgreSQL is wanted here.
+    backend=$(docker compose config --format json |
+      tr -d ' \n' | grep -o '"MLFLOW_BACKEND_STORE_URI":"[^"]*"' | head -n 1 | cut -d '"' -f 4 || true)
+    if [[ -z $backend || $backend == *@postgres:* ]]; then
+      docker compose up --detach --build --wait mlflow
+    else
+      docker compose up --detach --build --wait --no-deps mlflow
+    fi
+    say "MLflow answers at http://$(docker compose port mlflow 5000)"
+    ;;
+  local)
+    if (find_platform) 2>/dev/null; then
+      find_platform
+    else
+      "$PYTHON" -m faultline up --detach
+      find_platform
+    fi
+    say "MLflow answers at $MLFLOW_TRACKING_URI"
+    ;;
+esac

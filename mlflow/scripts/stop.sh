@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Stops the platform. What it keeps stays.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+help() { usage "[--docker|--local]" "Stops the platform. Its database and artifacts stay."; }
+arguments "$@"
+
+case $PLATFORM in
+  docker) docker compose --profile serving --profile upgrade down ;;
+  local) "$PYTHON" -m faultline down ;;
+esac
