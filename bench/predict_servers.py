@@ -132,7 +132,8 @@ def serve_faultline(folder: Path, port: int) -> int:
     from faultline import topics  # noqa: PLC0415 - its peers' processes need none of it
     from faultline.service import serve  # noqa: PLC0415 - as above
     from faultline.telemetry import configure_logging  # noqa: PLC0415 - as above
-    from services.predictor.assembly import Ports, assemble  # noqa: PLC0415 - as above
+    from services.predictor.assembly import assemble  # noqa: PLC0415 - as above
+    from services.predictor.ports import Ports  # noqa: PLC0415 - as above
     from services.predictor.settings import PredictorSettings  # noqa: PLC0415 - as above
 
     shutil.rmtree(folder / "state", ignore_errors=True)

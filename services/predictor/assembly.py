@@ -9,13 +9,6 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from faultline import __version__
-from faultline.ports.broker import Broker
-from faultline.ports.clock import Clock
-from faultline.ports.comparisons import ComparisonStore
-from faultline.ports.drift import DriftLog
-from faultline.ports.predictions import PredictionLog
-from faultline.ports.registry import ModelRegistry
-from faultline.ports.stores import FleetStore
 from faultline.service import Loop
 from faultline.web import equip
 from services.predictor.api import routes
@@ -28,6 +21,7 @@ from services.predictor.loader import ModelLoader
 from services.predictor.metrics import Metrics
 from services.predictor.news import Announcer, ModelNews
 from services.predictor.older_rows import OlderRows
+from services.predictor.ports import Ports
 from services.predictor.predicting import Predictions, Shortcut
 from services.predictor.prediction_record import Predict, PredictionRecord
 from services.predictor.settings import PredictorSettings
@@ -46,32 +40,6 @@ _ABOUT = """Judges readings as they stream, and answers what it knows of the fle
 
 Verdicts and alarms are on the topics `sensor.verdicts` and `sensor.alarms`; here they are read from
 the store."""
-
-
-@dataclass(frozen=True)
-class Ports:
-    """What the predictor needs of the world.
-
-    Attributes
-    ----------
-    database
-        What is wrong with the database; None when it is well.
-    comparisons
-        How challengers did, over all replicas.
-    drift
-        What drifted, as all replicas found it.
-    predictions
-        Where predictions made over HTTP are logged; None when they are not.
-    """
-
-    broker: Broker
-    registry: ModelRegistry
-    store: FleetStore
-    comparisons: ComparisonStore
-    drift: DriftLog
-    database: Callable[[], str | None]
-    clock: Clock
-    predictions: PredictionLog | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +107,9 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
         Loop("challenger", shadow.challenger.run),
         Loop("drift", drift.run),
         Loop("older-rows", older_rows.run),
+        Loop("older-rows-again", older_rows.run_again),
+        Loop("challengers-older-rows", shadow.older_rows.run),
+        Loop("challengers-older-rows-again", shadow.older_rows.run_again),
     ]
     if ports.predictions is not None:
         record = PredictionRecord(

@@ -12,7 +12,8 @@ from faultline.adapters.postgres import PostgresDatabase
 from faultline.ports.predictions import PredictionLog
 from faultline.service import serve
 from faultline.telemetry import configure_logging
-from services.predictor.assembly import Ports, assemble
+from services.predictor.assembly import assemble
+from services.predictor.ports import Ports
 from services.predictor.settings import PredictionLogging, PredictorSettings
 
 

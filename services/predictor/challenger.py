@@ -24,7 +24,7 @@ from faultline.ports.clock import Clock
 from faultline.telemetry import logger
 from services.predictor.backlog import Backlog, ToCompare
 from services.predictor.metrics import Metrics
-from services.predictor.older_rows import preceded_by
+from services.predictor.older_rows import OlderRows, preceded_by
 from services.predictor.tally import Tally
 
 log = logger(__name__)
@@ -58,6 +58,9 @@ class Challenger:
         Readings that wait, at most.
     tell_s
         Between two times that the counts are published.
+    older_rows
+        Fills the windows of a version that looks back further than the stream keeps, so that after
+        a restart it need not wait for as many readings; None where none are filled.
     """
 
     def __init__(
@@ -69,12 +72,14 @@ class Challenger:
         clock: Clock,
         queue_readings: int,
         tell_s: float,
+        older_rows: OlderRows | None = None,
     ) -> None:
         self._broker = broker
         self._policy = policy
         self._metrics = metrics
         self._clock = clock
         self._tell_s = tell_s
+        self._older_rows = older_rows
         self._backlog = Backlog(queue_readings)
         self._lock = threading.Lock()
         self._aside = threading.Event()
@@ -193,9 +198,11 @@ class Challenger:
         own = self._own.get(machine_id)
         if own is not None and own.model != _identity(model):
             own = None
-        judgement = judge(
-            model, _state(judged.before, own), judged.readings, self._policy, _WITHOUT_CONTRIBUTIONS
-        )
+        before = _state(judged.before, own)
+        older = None if self._older_rows is None else self._older_rows.take(machine_id)
+        if older is not None and before is not None:
+            before = replace(before, window=preceded_by(before.window, older))
+        judgement = judge(model, before, judged.readings, self._policy, _WITHOUT_CONTRIBUTIONS)
         state = judgement.state
         answering = contest.answering(machine_id)
         kept_by_stream = KEPT_ROWS if answering is None else answering.detector.rows_needed + 1
@@ -211,6 +218,8 @@ class Challenger:
                 state.alarms,
                 state.window if needs_own else None,
             )
+        if self._older_rows is not None and needs_own:
+            self._older_rows.ask(machine_id, state.window, model)
         given = (judged.verdicts, _opened(judged.alarm_events))
         shadow = (judgement.batch.verdicts, _opened(judgement.alarm_events))
         ones, others = (shadow, given) if model is contest.champion else (given, shadow)

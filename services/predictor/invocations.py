@@ -14,6 +14,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from faultline.errors import InvalidReading
 from faultline.judge import Model
@@ -177,6 +178,9 @@ def invocation_routes(
             body = await read_body(request.receive, request_bytes)
         except TooLarge as error:
             return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
+        except ClientDisconnect:
+            # Nobody hears it.
+            return Response(status_code=HTTPStatus.BAD_REQUEST)
         return await run_in_threadpool(
             answer,
             body,

@@ -26,6 +26,10 @@ from services.predictor.metrics import Metrics
 log = logger(__name__)
 
 _MAX_WAITING = 10_000
+_CELLS = 16 * 1024 * 1024
+"""Numbers of the windows that were found and not taken yet, 128 MB."""
+_CELLS_OF_ONE = 4 * 1024 * 1024
+"""Read of one machine at most, 32 MB."""
 _MAX_REMEMBERED = 100_000
 _TRIES = 5
 _SLACK = 1.5
@@ -51,7 +55,9 @@ class _Wanted(NamedTuple):
 class OlderRows:
     """What the store has of machines from before the rows that are kept.
 
-    The stream asks and takes; the loop reads. Neither waits for the other.
+    The stream asks and takes; the loops read. None waits for another. A machine is read for once in
+    its turn; one that fails is asked for again by a loop of its own, so that it holds up no other
+    whose rows can be had.
 
     Parameters
     ----------
@@ -68,7 +74,9 @@ class OlderRows:
         self._clock = clock
         self._retry_s = retry_s
         self._waiting: deque[_Wanted] = deque()
+        self._again: deque[_Wanted] = deque()
         self._found: dict[str, Window] = {}
+        self._found_cells = 0
         self._asked: set[tuple[str, str, str]] = set()
         self._lock = threading.Lock()
 
@@ -102,7 +110,10 @@ class OlderRows:
 
     def take(self, machine_id: str) -> Window | None:
         """What was found for a machine, once."""
-        return self._found.pop(machine_id, None) if self._found else None
+        if not self._found:
+            return None
+        with self._lock:
+            return self._let_go(machine_id)
 
     def run(self, stop: threading.Event) -> None:
         """Read what is asked for until told to stop."""
@@ -110,22 +121,58 @@ class OlderRows:
             if not self.step():
                 stop.wait(_TURN_S)
 
+    def run_again(self, stop: threading.Event) -> None:
+        """Read for those that failed, until told to stop."""
+        while not stop.is_set():
+            if not self.step_again():
+                stop.wait(_TURN_S)
+
     def step(self) -> bool:
-        """Read for the machine whose turn it is; False when it is nobody's."""
+        """Read for the machine that has waited longest; False when none waits."""
         with self._lock:
-            if not self._waiting or self._waiting[0].due_s > self._clock.monotonic_s():
+            if not self._waiting:
                 return False
             wanted = self._waiting.popleft()
+        self._try(wanted)
+        return True
+
+    def step_again(self) -> bool:
+        """The same of those that failed; False when it is nobody's time yet."""
+        with self._lock:
+            # They wait equally long, so the first in is the first due.
+            if not self._again or self._again[0].due_s > self._clock.monotonic_s():
+                return False
+            wanted = self._again.popleft()
+        self._try(wanted)
+        return True
+
+    def _try(self, wanted: _Wanted) -> None:
         outcome = self._read(wanted)
         if outcome is None and wanted.tries < _TRIES:
             later = wanted._replace(
                 due_s=self._clock.monotonic_s() + self._retry_s, tries=wanted.tries + 1
             )
             with self._lock:
-                self._waiting.append(later)
-        else:
-            self._metrics.warm_ups.labels(outcome or "not_to_be_had").inc()
-        return True
+                if len(self._again) < _MAX_WAITING:
+                    self._again.append(later)
+                    return
+            outcome = "too_many"
+        self._metrics.warm_ups.labels(outcome or "not_to_be_had").inc()
+
+    def _keep(self, machine_id: str, window: Window) -> None:
+        with self._lock:
+            self._let_go(machine_id)
+            self._found[machine_id] = window
+            self._found_cells += window.values.size
+            while self._found_cells > _CELLS or len(self._found) > _MAX_WAITING:
+                # Of machines that are not heard any more.
+                self._let_go(next(iter(self._found)))
+
+    def _let_go(self, machine_id: str) -> Window | None:
+        window = self._found.pop(machine_id, None)
+        if window is not None:
+            self._found_cells -= window.values.size
+        return window
 
     def _read(self, wanted: _Wanted) -> str | None:
         """Read once; None when it is worth another try."""
@@ -136,7 +183,10 @@ class OlderRows:
             sensors=wanted.sensors,
             start_ms=wanted.first_ms - span_ms,
             end_ms=wanted.first_ms + 1,
-            max_rows=_MOST_TIMES * wanted.rows,
+            max_rows=max(
+                wanted.rows,
+                min(_MOST_TIMES * wanted.rows, _CELLS_OF_ONE // max(1, len(wanted.sensors))),
+            ),
         )
         try:
             rows = next(iter(self._store.history(query)), None)
@@ -148,10 +198,7 @@ class OlderRows:
             return None
         if len(rows.timestamps_ms) == 1:
             return "nothing_older"
-        while len(self._found) >= _MAX_WAITING:
-            # Of machines that are not heard any more.
-            self._found.pop(next(iter(self._found)), None)
-        self._found[wanted.machine_id] = _window(rows, wanted)
+        self._keep(wanted.machine_id, _window(rows, wanted))
         return "filled"
 
 

@@ -34,6 +34,7 @@ class _Answered(NamedTuple):
     judged: Judged
     at_ms: int
     took_ms: float
+    since_s: float
 
 
 class PredictionRecord:
@@ -44,7 +45,7 @@ class PredictionRecord:
     queue
         Predictions that wait at most.
     every_s
-        A batch smaller than the log takes waits so long for more.
+        A batch smaller than the log takes waits so long for more, from its first on.
     retry_s
         After the log could not be reached.
     """
@@ -85,23 +86,18 @@ class PredictionRecord:
 
     def _keep(self, judged: Sequence[Judged], took_ms: float) -> None:
         room = max(0, self._most - len(self._waiting))
-        at_ms = self._clock.now_ms()
-        self._waiting.extend(_Answered(each, at_ms, took_ms) for each in judged[:room])
+        at_ms, since_s = self._clock.now_ms(), self._clock.monotonic_s()
+        self._waiting.extend(_Answered(each, at_ms, took_ms, since_s) for each in judged[:room])
         if len(judged) > room:
             self._metrics.logged_predictions.labels("dropped").inc(len(judged) - room)
 
     def run(self, stop: threading.Event) -> None:
         """Hand over until told to stop, then what still waits, if the log takes it soon."""
-        since_s = self._clock.monotonic_s()
         while not stop.is_set():
-            waited_s = self._clock.monotonic_s() - since_s
-            full = len(self._waiting) >= self._log.most
-            if self._waiting and (full or waited_s >= self._every_s):
-                if not self.hand_over():
-                    stop.wait(self._retry_s)
-                since_s = self._clock.monotonic_s()
-            else:
+            if not self._is_due():
                 stop.wait(_TURN_S)
+            elif not self.hand_over():
+                stop.wait(self._retry_s)
         until_s = self._clock.monotonic_s() + _LAST_WORDS_S
         while self._waiting and self._clock.monotonic_s() < until_s:
             if not self.hand_over():
@@ -109,6 +105,12 @@ class PredictionRecord:
         if self._waiting:
             self._metrics.logged_predictions.labels("dropped").inc(len(self._waiting))
             log.warning("predictions left unlogged at the end", count=len(self._waiting))
+
+    def _is_due(self) -> bool:
+        if not self._waiting:
+            return False
+        waited_s = self._clock.monotonic_s() - self._waiting[0].since_s
+        return len(self._waiting) >= self._log.most or waited_s >= self._every_s
 
     def hand_over(self) -> bool:
         """Let the log have the next batch; False when it could not be reached."""

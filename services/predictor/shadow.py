@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from services.predictor.challenger import Challenger
 from services.predictor.comparison_metrics import ComparisonCollector
@@ -10,12 +10,11 @@ from services.predictor.contest import Contests, contests
 from services.predictor.loader import ModelLoader, Role
 from services.predictor.metrics import Metrics
 from services.predictor.news import Announcer
+from services.predictor.older_rows import OlderRows
+from services.predictor.ports import Ports
 from services.predictor.settings import PredictorSettings
 from services.predictor.shelf import BundleShelf
 from services.predictor.slot import ModelSlot
-
-if TYPE_CHECKING:
-    from services.predictor.assembly import Ports
 
 _POLLS = 5
 """A challenger is looked for so much less often than the champion: `model.events` tells of it."""
@@ -28,6 +27,7 @@ class Shadow(NamedTuple):
     loader: ModelLoader
     contests: Contests
     challenger: Challenger
+    older_rows: OlderRows
 
 
 def assemble_shadow(
@@ -46,6 +46,9 @@ def assemble_shadow(
         retry_s=settings.predictor_model_retry_s,
         role=Role.CHALLENGER,
     )
+    older_rows = OlderRows(
+        ports.store, metrics=metrics, clock=ports.clock, retry_s=settings.predictor_retry_s
+    )
     challenger = Challenger(
         ports.broker,
         settings.alarm_policy(),
@@ -53,7 +56,8 @@ def assemble_shadow(
         clock=ports.clock,
         queue_readings=settings.predictor_challenger_queue_readings,
         tell_s=settings.predictor_comparison_s,
+        older_rows=older_rows,
     )
     metrics.registry.register(ComparisonCollector(challenger.counts))
     answering = contests(champions, slot, settings.predictor_ab_share)
-    return Shadow(slot, loader, answering, challenger)
+    return Shadow(slot, loader, answering, challenger, older_rows)

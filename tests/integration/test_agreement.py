@@ -38,7 +38,8 @@ from faultline.ports.registry import ScoringForm, TrainingRun
 from faultline.readings import Reading, encode_batch, make_reading
 from faultline.settings import RegistrySettings
 from faultline.verdicts import Status, Verdict
-from services.predictor.assembly import Ports, Predictor, assemble
+from services.predictor.assembly import Predictor, assemble
+from services.predictor.ports import Ports
 from services.predictor.settings import PredictorSettings
 
 pytestmark = pytest.mark.real

@@ -26,7 +26,8 @@ from faultline.ports.clock import Clock
 from faultline.ports.registry import ModelRegistry, ModelVersion, TrainingRun
 from faultline.ports.stores import OffsetRange, RecordBatch
 from faultline.readings import Reading, decode, encode_batch
-from services.predictor.assembly import Ports, Predictor, assemble
+from services.predictor.assembly import Predictor, assemble
+from services.predictor.ports import Ports
 from services.predictor.settings import PredictorSettings
 from services.predictor.stream import GROUP
 

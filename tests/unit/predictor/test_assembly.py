@@ -15,7 +15,8 @@ from faultline.adapters.memory.registry import MemoryRegistry
 from faultline.ports.broker import RebalanceListener
 from faultline.ports.clock import Clock
 from faultline.topics import Topic
-from services.predictor.assembly import Ports, assemble
+from services.predictor.assembly import assemble
+from services.predictor.ports import Ports
 from services.predictor.settings import PredictorSettings
 
 _DEADLINE_S = 10.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import numpy as np
@@ -232,3 +234,23 @@ def test_what_is_neither_json_nor_csv_in_utf8_is_not_supported(
 
 def test_mlflows_clients_find_the_server_ready(world: World) -> None:
     assert world.http.get("/ping").status_code == 200
+
+
+def test_a_caller_who_went_away_is_no_fault_of_ours(world: Any) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/invocations",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }
+    asyncio.run(world.predictor.app(scope, receive, send))
+    assert sent[0]["status"] == HTTPStatus.BAD_REQUEST

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
+from faultline import topics
+from faultline.adapters.memory.broker import MemoryBroker
 from faultline.adapters.memory.database import MemoryDatabase
 from faultline.alarms import AlarmPolicy
 from faultline.detector import Detector, Window
@@ -18,6 +21,8 @@ from faultline.ports.stores import HistoryQuery, MachineRows, OffsetRange, Recor
 from faultline.readings import Reading, encode_batch, make_reading
 from faultline.topics import READINGS
 from faultline.verdicts import Status
+from services.predictor import older_rows
+from services.predictor.challenger import Challenger
 from services.predictor.contest import Contest
 from services.predictor.fleet import Fleet
 from services.predictor.metrics import Metrics
@@ -35,13 +40,21 @@ class Store:
         self.down = False
         self.asked: list[HistoryQuery] = []
         self.read = 0
+        self._held: dict[str, threading.Event] = {}
 
     def put(self, readings: Sequence[Reading]) -> None:
         batch = RecordBatch({P0: OffsetRange(0, 0)}, readings)
         self.database.record_store().record("recorder", batch, lambda _: None)
 
+    def hold(self, machine_id: str) -> threading.Event:
+        """Let what is asked for the machine wait until the event is set."""
+        return self._held.setdefault(machine_id, threading.Event())
+
     def history(self, query: HistoryQuery) -> Iterator[MachineRows]:
         self.asked.append(query)
+        for machine_id in query.machines or ():
+            if machine_id in self._held:
+                assert self._held[machine_id].wait(20.0)
         if self.down:
             raise Unavailable("the database is switched off")
         for rows in self.database.fleet_store().history(query):
@@ -79,10 +92,10 @@ class Setup:
         )
 
 
-def _readings(first: int, count: int) -> list[Reading]:
+def _readings(first: int, count: int, machine: str = "a") -> list[Reading]:
     values = np.random.default_rng(first).normal(scale=0.1, size=(count, 2))
     return [
-        make_reading("a", (first + row) * 1_000, {"flow": flow, "heat": heat}, "pump")
+        make_reading(machine, (first + row) * 1_000, {"flow": flow, "heat": heat}, "pump")
         for row, (flow, heat) in enumerate(values.tolist())
     ]
 
@@ -131,8 +144,9 @@ def test_while_the_database_is_down_it_warms_up_by_readings(setup: Setup) -> Non
 def test_a_store_that_is_down_is_asked_again_a_few_times_and_then_no_more(setup: Setup) -> None:
     setup.store.down = True
     setup.judge(*_readings(0, 2))
+    setup.older_rows.step()
     for _ in range(20):
-        setup.older_rows.step()
+        setup.older_rows.step_again()
         setup.clock.seconds += 1.0
     assert len(setup.store.asked) == 5
     assert setup.outcome("not_to_be_had") == 1.0
@@ -142,7 +156,9 @@ def test_it_does_not_ask_again_before_its_time(setup: Setup) -> None:
     setup.store.down = True
     setup.judge(*_readings(0, 2))
     assert setup.older_rows.step()
-    assert not setup.older_rows.step()
+    assert not setup.older_rows.step_again()
+    setup.clock.seconds += 1.0
+    assert setup.older_rows.step_again()
 
 
 def test_rows_that_do_not_reach_up_to_the_window_wait_for_the_recorder(setup: Setup) -> None:
@@ -153,7 +169,7 @@ def test_rows_that_do_not_reach_up_to_the_window_wait_for_the_recorder(setup: Se
     assert setup.judge(readings[302]) == [Status.WARMING_UP]
     setup.store.put(readings[299:303])
     setup.clock.seconds += 1.0
-    setup.older_rows.step()
+    setup.older_rows.step_again()
     assert setup.judge(readings[303]) == [Status.NORMAL]
 
 
@@ -175,8 +191,9 @@ def test_of_a_machine_that_was_much_faster_no_more_than_so_many_rows_are_read(
     slow = _readings(60, 2)
     setup.store.put([*fast, *slow])
     setup.judge(*slow)
+    setup.older_rows.step()
     for _ in range(20):
-        setup.older_rows.step()
+        setup.older_rows.step_again()
         setup.clock.seconds += 1.0
     assert setup.store.read <= 5 * 20 * WINDOW_ROWS
     assert setup.outcome("not_to_be_had") == 1.0
@@ -203,6 +220,99 @@ def test_a_new_machine_is_asked_for_once_and_has_nothing(setup: Setup) -> None:
 def test_a_window_that_is_long_enough_is_not_asked_for(setup: Setup) -> None:
     setup.judge(*_readings(0, 400))
     assert not setup.older_rows.step()
+
+
+def test_one_that_fails_holds_up_no_other(setup: Setup) -> None:
+    readings = _readings(0, 400, "b")
+    setup.store.put(readings[:302])
+    setup.store.down = True
+    setup.judge(*_readings(0, 2))
+    setup.older_rows.step()
+    setup.store.down = False
+    setup.judge(*readings[300:302])
+    assert setup.older_rows.step()
+    assert setup.judge(readings[302]) == [Status.NORMAL]
+    assert setup.store.asked[-1].machines == ["b"]
+
+
+def test_one_whose_rows_take_long_again_and_again_holds_up_no_other(setup: Setup) -> None:
+    """It is asked for a second time by a loop of its own."""
+    readings = _readings(0, 400, "b")
+    setup.store.put(readings[:302])
+    setup.store.down = True
+    setup.judge(*_readings(0, 2))
+    setup.older_rows.step()
+    setup.store.down = False
+    setup.clock.seconds += 1.0
+    go_on = setup.store.hold("a")
+    slow = threading.Thread(target=setup.older_rows.step_again)
+    slow.start()
+    try:
+        setup.judge(*readings[300:302])
+        assert setup.older_rows.step()
+        assert setup.judge(readings[302]) == [Status.NORMAL]
+    finally:
+        go_on.set()
+        slow.join(20.0)
+
+
+def test_what_is_found_and_never_taken_is_bounded_in_numbers(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(older_rows, "_CELLS", 2 * 2 * WINDOW_ROWS)
+    for machine in ("a", "b", "c"):
+        readings = _readings(0, 400, machine)
+        setup.store.put(readings[:302])
+        setup.judge(*readings[300:302])
+        setup.older_rows.step()
+    assert [setup.older_rows.take(machine) is None for machine in ("a", "b", "c")] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_of_a_wide_machine_fewer_rows_are_read(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(older_rows, "_CELLS_OF_ONE", 2 * 2 * WINDOW_ROWS)
+    setup.judge(*_readings(0, 2))
+    setup.older_rows.step()
+    [query] = setup.store.asked
+    assert query.max_rows == 2 * WINDOW_ROWS
+
+
+def test_after_a_restart_a_challenger_that_looks_further_back_goes_on_from_stored_rows(
+    make_detector: Callable[..., Detector], clock: Any
+) -> None:
+    setup = Setup(make_detector(), clock)
+    broker = MemoryBroker()
+    broker.create_topics(topics.ALL)
+    challenger = Challenger(
+        broker,
+        AlarmPolicy(),
+        metrics=setup.metrics,
+        clock=clock,
+        queue_readings=10_000,
+        tell_s=5.0,
+        older_rows=setup.older_rows,
+    )
+    contest = Contest(
+        Model("faultline-pump", "1", make_detector()),
+        Model("faultline-pump", "2", make_detector(window_rows=WINDOW_ROWS)),
+    )
+    fleet = Fleet(lambda _: contest, AlarmPolicy(), challenger=challenger)
+    fleet.own(P0, {})
+    readings = _readings(0, 400)
+    setup.store.put(readings[:302])
+    for first, last in ((300, 302), (302, 310)):
+        cycle = fleet.judge([Message(P0, first, b"a", encode_batch(readings[first:last]))])
+        fleet.apply(cycle)
+        challenger.offer(cycle.to_compare)
+        assert challenger.step()
+        setup.older_rows.step()
+    [counts] = challenger.counts()
+    assert counts.readings == 8
 
 
 def _window(*seconds: int) -> Window:

@@ -17,9 +17,10 @@ from faultline.errors import Conflict, Unavailable
 from faultline.ports.clock import Clock
 from faultline.readings import Reading, make_reading
 from faultline.verdicts import Status, Verdict
-from services.predictor.assembly import Ports, Predictor, assemble
+from services.predictor.assembly import Predictor, assemble
 from services.predictor.fleet import Judged
 from services.predictor.metrics import Metrics
+from services.predictor.ports import Ports
 from services.predictor.prediction_record import PredictionRecord
 from services.predictor.settings import PredictorSettings
 
@@ -149,6 +150,14 @@ def test_a_batch_goes_when_it_is_full_or_has_waited(
     stop: Any = StopsAfter(looks, record)
     record.subject.run(stop)
     assert stop.kept_until_then == kept
+
+
+def test_after_a_quiet_time_the_first_waits_for_more_too(record: Record) -> None:
+    record.clock.sleep(1_000.0)
+    record.predict(readings(1))
+    stop: Any = StopsAfter(40, record)
+    record.subject.run(stop)
+    assert stop.kept_until_then == 0
 
 
 Register = Callable[..., Any]

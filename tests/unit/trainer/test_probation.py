@@ -55,8 +55,9 @@ def compared(
 
 
 def bundle_sum(world: Any, version: str) -> str:
-    found = {one.version: one.tags["bundle_sha256"] for one in world.registry.versions(NAME)}
-    return found.get(version, "")
+    versions = world.registry.versions(NAME)
+    sums: dict[str, str] = {one.version: one.tags["bundle_sha256"] for one in versions}
+    return sums.get(version, "")
 
 
 def look(world: Any) -> None:
