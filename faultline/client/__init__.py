@@ -3,7 +3,7 @@
 Knows addresses and answers, and nothing of how a version comes about.
 """
 
-from faultline.client.predictor import PredictorClient
+from faultline.client.predictor import Comparison, PredictorClient
 from faultline.client.trainer import Job, TrainerClient
 
-__all__ = ["Job", "PredictorClient", "TrainerClient"]
+__all__ = ["Comparison", "Job", "PredictorClient", "TrainerClient"]

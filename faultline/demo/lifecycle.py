@@ -45,25 +45,6 @@ class RefusalReport(msgspec.Struct, frozen=True, kw_only=True):
     judging: str
 
 
-class ComparisonReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The challenger beside the champion, on the live readings that both have scored.
-
-    Attributes
-    ----------
-    agreement
-        Part of the readings that both or neither call a failure.
-    """
-
-    champion_version: str
-    challenger_version: str
-    readings: int
-    agreement: float
-    champion_failure_rate: float
-    challenger_failure_rate: float
-    champion_alarms_per_1000: float
-    challenger_alarms_per_1000: float
-
-
 class ChangeReport(msgspec.Struct, frozen=True, kw_only=True):
     """A change of Production, as the trainer's history has it."""
 

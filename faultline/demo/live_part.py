@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from faultline import labels, topics
-from faultline.client import Job
+from faultline.client import Comparison, Job
 from faultline.demo.feed import Feed, Feeds
 from faultline.demo.host_fault import HostFault
 from faultline.demo.ledger import Ledger
-from faultline.demo.lifecycle import ComparisonReport, RefusalReport, ReloadReport
+from faultline.demo.lifecycle import RefusalReport, ReloadReport
 from faultline.demo.narrator import Narrator
 from faultline.demo.parts import Parts
 from faultline.demo.playback import Playback
@@ -56,7 +56,7 @@ class LiveOutcome:
 
     sent: Counter[str]
     refusal: RefusalReport
-    comparison: ComparisonReport | None
+    comparison: Comparison | None
     reload: Callable[[], ReloadReport]
     host_before_version_ms: int
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from faultline.client import TrainerClient
+from faultline.client import PredictorClient, TrainerClient
 from faultline.demo.heard import HeardVerdicts
-from faultline.demo.shadow import ShadowClient
 from faultline.ports.broker import Producer
 from faultline.ports.registry import ModelRegistry
 from faultline.ports.stores import FleetStore
@@ -33,5 +32,5 @@ class Parts:
     store: FleetStore
     open_registry: Callable[[], ModelRegistry]
     trainer: TrainerClient
-    predictor: ShadowClient
+    predictor: PredictorClient
     heard: HeardVerdicts

@@ -10,7 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from faultline.demo.lifecycle import ComparisonReport, RefusalReport, ReloadReport, RollbackReport
+from faultline.client import Comparison
+from faultline.demo.lifecycle import RefusalReport, ReloadReport, RollbackReport
 
 SCHEMA_VERSION = 2
 NO_VERSION = "none"
@@ -209,7 +210,7 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     recomputed: tuple[RecomputedReport, ...]
     throughput: ThroughputReport
     refusal: RefusalReport
-    comparison: ComparisonReport | None
+    comparison: Comparison | None
     reload: ReloadReport
     rollback: RollbackReport
     host: HostReport

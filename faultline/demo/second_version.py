@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from faultline.client import Job, TrainerClient
+from faultline.client import Comparison, Job, PredictorClient, TrainerClient
 from faultline.demo.heard import HeardVerdicts
-from faultline.demo.lifecycle import ComparisonReport, ReloadReport
+from faultline.demo.lifecycle import ReloadReport
 from faultline.demo.report import NO_VERSION
 from faultline.demo.scenario import Scenario
-from faultline.demo.shadow import ShadowClient, comparison_sentence
+from faultline.demo.shadow import comparison_sentence
 from faultline.demo.training import Training
 from faultline.errors import Conflict, NotFound
 from faultline.events import model_name
@@ -42,7 +42,7 @@ class SecondVersion:
         first_version: str,
         *,
         trainer: TrainerClient,
-        predictor: ShadowClient,
+        predictor: PredictorClient,
         heard: HeardVerdicts,
         stored: Callable[[], bool],
         clock: Clock,
@@ -67,7 +67,7 @@ class SecondVersion:
         self._shadow_since_s = self._next_s = 0.0
         self._promoted_s: float | None = None
         self._seconds_to_first_verdict: float | None = None
-        self.comparison: ComparisonReport | None = None
+        self.comparison: Comparison | None = None
         self.settled = False
         """Whether nothing more is to be expected: it judges, or it will not come."""
 

@@ -19,11 +19,10 @@ from faultline import alarms, topics, verdicts
 from faultline.adapters.clock import SystemClock
 from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.postgres import PostgresDatabase
-from faultline.client import TrainerClient
+from faultline.client import PredictorClient, TrainerClient
 from faultline.demo.heard import HeardVerdicts
 from faultline.demo.narrator import Narrator
 from faultline.demo.parts import Parts
-from faultline.demo.shadow import ShadowClient
 from faultline.demo.topic_watch import TopicWatch
 from faultline.errors import Conflict
 from faultline.local.home import Endpoints
@@ -168,7 +167,7 @@ def connected(endpoints: Endpoints, narrator: Narrator) -> Iterator[Parts]:
             store=database.fleet_store(),
             open_registry=open_registry,
             trainer=closing.enter_context(TrainerClient(endpoints.trainer)),
-            predictor=closing.enter_context(ShadowClient(endpoints.predictor)),
+            predictor=closing.enter_context(PredictorClient(endpoints.predictor)),
             heard=heard,
         )
 

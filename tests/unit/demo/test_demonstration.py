@@ -22,7 +22,7 @@ from faultline.adapters.memory import MemoryBroker, MemoryDatabase
 from faultline.adapters.memory.registry import MemoryRegistry
 from faultline.alarms import AlarmPolicy
 from faultline.bundle import golden_batch, write_bundle
-from faultline.client import TrainerClient
+from faultline.client import PredictorClient, TrainerClient
 from faultline.demo.demonstration import Demonstration, NoFirstVersion
 from faultline.demo.expectations import judge_expectations
 from faultline.demo.feed import Feed
@@ -32,7 +32,6 @@ from faultline.demo.narrator import Narrator
 from faultline.demo.parts import Parts
 from faultline.demo.report import Observed
 from faultline.demo.scenario import Scenario, plant_scenario
-from faultline.demo.shadow import ShadowClient
 from faultline.demo.stress import Stress
 from faultline.detector.fit import FitConfig, fit
 from faultline.detector.history import MachineHistory
@@ -259,7 +258,7 @@ def perform(stack: MemoryStack) -> Observed:
         open_registry=lambda: stack.registry,
         trainer=TrainerClient("http://t", httpx.MockTransport(stack.trainer)),
         heard=stack.heard,
-        predictor=ShadowClient("http://p", httpx.MockTransport(stack.predictor)),
+        predictor=PredictorClient("http://p", httpx.MockTransport(stack.predictor)),
     )
     host = Feed("host", host_batches(), stack)
     narrator = Narrator(Console(file=io.StringIO()))

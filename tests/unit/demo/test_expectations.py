@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from faultline.client import Comparison
 from faultline.demo import report
 from faultline.demo.expectations import judge_expectations
 from faultline.demo.lifecycle import (
     ChangeReport,
-    ComparisonReport,
     RefusalReport,
     ReloadReport,
     RollbackReport,
@@ -141,7 +141,7 @@ GOOD = Observed(
         production="1",
         judging="1",
     ),
-    comparison=ComparisonReport(
+    comparison=Comparison(
         champion_version="1",
         challenger_version="3",
         readings=500,

@@ -10,11 +10,10 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from faultline.client import TrainerClient
+from faultline.client import PredictorClient, TrainerClient
 from faultline.demo.heard import HeardVerdicts
 from faultline.demo.scenario import Scenario, plant_scenario
 from faultline.demo.second_version import SecondVersion
-from faultline.demo.shadow import ShadowClient
 from faultline.demo.waiting import Stalled
 from faultline.verdicts import Status, Verdict, VerdictBatch
 
@@ -99,7 +98,7 @@ def listening(
         scenario,
         "1",
         trainer=TrainerClient("http://t", httpx.MockTransport(services.trainer)),
-        predictor=ShadowClient("http://p", httpx.MockTransport(services.predictor)),
+        predictor=PredictorClient("http://p", httpx.MockTransport(services.predictor)),
         heard=heard,
         stored=lambda: True if stored is None else next(stored),
         clock=clock,
