@@ -85,7 +85,15 @@ class RegistrySettings(BaseSettings):
         description="MLflow's tracking and registry server.",
     )
     mlflow_timeout_s: float = Field(
-        10.0, gt=0, description="Seconds after which a request to MLflow is given up."
+        10.0,
+        gt=0,
+        description="Seconds after which a request to MLflow is given up that nothing is heard of.",
+    )
+    mlflow_download_timeout_s: float = Field(
+        300.0,
+        gt=0,
+        description="Seconds after which the download of a version's files is given up, however "
+        "much is heard of it.",
     )
 
 

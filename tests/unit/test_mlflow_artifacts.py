@@ -8,6 +8,7 @@ import pytest
 from mlflow.entities import FileInfo
 
 from faultline.adapters.mlflow.artifacts import MAX_BYTES, MAX_FILES, fetch, require_files
+from faultline.adapters.mlflow.deadline import Deadline
 from faultline.errors import InvalidBundle, NotFound
 
 
@@ -54,4 +55,4 @@ def test_files_that_lie_where_they_cannot_be_read_are_no_bundle(
     source: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidBundle, match=source):
-        fetch(source, "http://127.0.0.1:1", tmp_path)
+        fetch(source, "http://127.0.0.1:1", tmp_path, deadline=Deadline(60.0))

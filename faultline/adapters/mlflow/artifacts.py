@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from mlflow.entities import FileInfo
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from faultline.adapters.mlflow.deadline import Deadline, InThisThread
 from faultline.errors import FaultlineError, InvalidBundle, NotFound
 
 MAX_FILES = 16
@@ -21,7 +23,14 @@ _NOT_MLFLOWS = frozenset({"http", "https"})
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
-def fetch(source: str, tracking_uri: str, to: Path, max_bytes: int = MAX_BYTES) -> None:
+def fetch(
+    source: str,
+    tracking_uri: str,
+    to: Path,
+    max_bytes: int = MAX_BYTES,
+    *,
+    deadline: Deadline,
+) -> None:
     """Fetch the files of one artifact folder, without subfolders, into the folder `to`.
 
     Parameters
@@ -30,9 +39,13 @@ def fetch(source: str, tracking_uri: str, to: Path, max_bytes: int = MAX_BYTES) 
         Artifact URI of the folder.
     max_bytes
         Of all files together.
+    deadline
+        For all of it.
 
     Raises
     ------
+    Unavailable
+        When the deadline has passed.
     NotFound
         When there is nothing.
     InvalidBundle
@@ -44,13 +57,20 @@ def fetch(source: str, tracking_uri: str, to: Path, max_bytes: int = MAX_BYTES) 
     if urlsplit(source).scheme in _NOT_MLFLOWS:
         # MLflow's client would take its own password there.
         raise InvalidBundle(f"{source}: a version's files are read from MLflow, not by address")
-    try:
+
+    def download(left: threading.Event) -> None:
         repository = get_artifact_repository(source, tracking_uri=tracking_uri)
+        repository.thread_pool = InThisThread()
         found = repository.list_artifacts()
         require_files(source, found, max_bytes)
-        to.mkdir(parents=True, exist_ok=True)
+        if not left.is_set():
+            to.mkdir(parents=True, exist_ok=True)
         for entry in found:
-            repository.download_artifacts(entry.path, str(to))  # type: ignore[no-untyped-call]
+            if not left.is_set():
+                repository.download_artifacts(entry.path, str(to))  # type: ignore[no-untyped-call]
+
+    try:
+        deadline.run(f"download {source}", download)
     except (FaultlineError, MlflowException, requests.RequestException, OSError):
         raise
     except Exception as error:

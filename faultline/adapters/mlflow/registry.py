@@ -15,6 +15,7 @@ from mlflow.store.entities.paged_list import PagedList
 from mlflow.tracking import MlflowClient
 
 from faultline.adapters.mlflow.artifacts import fetch
+from faultline.adapters.mlflow.deadline import Deadline
 from faultline.adapters.mlflow.failures import is_code, translated
 from faultline.adapters.mlflow.runs import MODEL, log_run
 from faultline.adapters.mlflow.scoring_files import BUNDLE
@@ -53,6 +54,7 @@ class MlflowRegistry:
         ):
             os.environ.setdefault(variable, value)
         self._uri = settings.mlflow_tracking_uri
+        self._deadline = Deadline(settings.mlflow_download_timeout_s)
         self._client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
 
     def ping(self) -> str | None:
@@ -203,7 +205,7 @@ class MlflowRegistry:
         try:
             with translated(f"download version {version} of {name}"):
                 model = self._client.get_model_version_download_uri(name, version)
-                fetch(f"{model}/{BUNDLE}", self._uri, to)
+                fetch(f"{model}/{BUNDLE}", self._uri, to, deadline=self._deadline)
         except Conflict as error:
             raise InvalidBundle(str(error)) from error
         return to
@@ -219,7 +221,8 @@ class MlflowRegistry:
         try:
             with translated(f"download {folder} of run {run_id}"):
                 run = self._client.get_run(run_id)
-                fetch(f"{run.info.artifact_uri}/{folder}", self._uri, to, max_bytes)
+                source = f"{run.info.artifact_uri}/{folder}"
+                fetch(source, self._uri, to, max_bytes, deadline=self._deadline)
         except Conflict as error:
             raise InvalidBundle(str(error)) from error
         return to
