@@ -47,6 +47,8 @@ case $which in
     ;;
   *) uri=models:/$name/$which ;;
 esac
+# Its server is found by its name.
+[[ $PYTHON != */* ]] || PATH=$(dirname -- "$PYTHON"):$PATH
 say "serving $uri at http://$host:$port/invocations"
 # The environment here is the one that the model is served in: nothing is installed for it.
 exec "$PYTHON" -m mlflow models serve --model-uri "$uri" --host "$host" --port "$port" \
