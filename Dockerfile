@@ -75,13 +75,13 @@ CMD ["--help"]
 
 FROM ingest-runtime AS recorder
 EXPOSE 8003
-HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=6s --start-period=180s --start-interval=1s --retries=3 \
     CMD ["healthy", "8003"]
 CMD ["python", "-m", "services.ingest", "recorder"]
 
 FROM ingest-runtime AS ingest
 EXPOSE 8001
-HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=6s --start-period=180s --start-interval=1s --retries=3 \
     CMD ["healthy", "8001"]
 CMD ["python", "-m", "services.ingest", "gateway"]
 
@@ -94,7 +94,7 @@ ENV FAULTLINE_TRAINER_GIT_COMMIT=$GIT_COMMIT
 USER 10001:10001
 VOLUME /var/lib/faultline
 EXPOSE 8002
-HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=6s --start-period=180s --start-interval=1s --retries=3 \
     CMD ["healthy", "8002"]
 ENTRYPOINT ["with-own-folder"]
 CMD ["python", "-m", "services.trainer"]
@@ -107,7 +107,7 @@ LABEL org.opencontainers.image.revision=$GIT_COMMIT
 USER 10001:10001
 VOLUME /var/lib/faultline
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=6s --start-period=180s --start-interval=1s --retries=3 \
     CMD ["healthy", "8000"]
 ENTRYPOINT ["with-own-folder"]
 CMD ["python", "-m", "services.predictor"]

@@ -1,0 +1,72 @@
+"""What can be told of the compose file and of `make env` without an engine."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / ".env.example"
+
+
+def _write(target: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "deploy/write_env.py", str(EXAMPLE), str(target)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _passwords(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^(\w+_PASSWORD)=(.*)$", text, re.MULTILINE))
+
+
+def test_env_has_a_password_of_its_own_in_every_place_and_only_its_owner_may_read_it(
+    tmp_path: Path,
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert (_write(first).returncode, _write(second).returncode) == (0, 0)
+    found = [*_passwords(first.read_text()).values(), *_passwords(second.read_text()).values()]
+    assert len(found) == 2 * len(_passwords(EXAMPLE.read_text())) > 0
+    assert len(set(found)) == len(found)
+    assert all(len(password) >= 32 for password in found)
+    assert stat.S_IMODE(first.stat().st_mode) == 0o600
+
+
+def test_env_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    target = tmp_path / ".env"
+    target.write_text("mine")
+    done = _write(target)
+    assert (done.returncode, target.read_text()) == (1, "mine")
+    assert "stays as it is" in done.stderr
+
+
+def test_the_example_has_no_passwords() -> None:
+    assert set(_passwords(EXAMPLE.read_text()).values()) == {""}
+
+
+def test_every_variable_of_the_compose_file_is_explained() -> None:
+    used = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    explained = set(re.findall(r"^#?(\w+)=", EXAMPLE.read_text(), re.MULTILINE))
+    assert used == explained
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="there is no docker command here")
+def test_without_passwords_compose_says_how_to_make_them() -> None:
+    done = subprocess.run(
+        ["docker", "compose", "--env-file", str(EXAMPLE), "config"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "run `make env`" in done.stderr
