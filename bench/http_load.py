@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,10 @@ class _Connection(asyncio.Protocol):
             self._ended.set_result(None)
 
 
+def _same(connection: _Connection) -> _Connection:
+    return connection
+
+
 async def _load(
     host: str, port: int, request: bytes, connections: int, seconds: float
 ) -> list[_Connection]:
@@ -82,7 +87,7 @@ async def _load(
     made: list[_Connection] = []
     for ended in ends:
         connection = _Connection(request, until_s, ended)
-        await loop.create_connection(lambda connection=connection: connection, host, port)
+        await loop.create_connection(partial(_same, connection), host, port)
         made.append(connection)
     await asyncio.gather(*ends)
     return made

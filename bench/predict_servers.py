@@ -30,8 +30,8 @@ from faultline.adapters.memory.broker import MemoryBroker
 from faultline.adapters.memory.database import MemoryDatabase
 from faultline.adapters.memory.registry import MemoryRegistry
 from faultline.adapters.mlflow.scoring_files import BUNDLE, write_scoring_files
-from faultline.bundle import golden_batch, write_bundle
-from faultline.detector import MachineHistory
+from faultline.bundle import GoldenBatch, golden_batch, write_bundle
+from faultline.detector import Detector, MachineHistory
 from faultline.ports.registry import ScoringForm, TrainingRun
 from faultline.readings import Reading, encode_batch, make_reading
 
@@ -83,16 +83,21 @@ def prepare(folder: Path) -> None:
     _prepare_distance(folder)
 
 
+def _write_bundle(folder: Path, detector: Detector, golden: GoldenBatch) -> str:
+    return write_bundle(
+        folder, detector, golden, model_name=MODEL_NAME, machine_type=MACHINE_TYPE, created_ms=0
+    )
+
+
 def _prepare_faultline(folder: Path, train: Rows) -> None:
     detector = faultline_detector(train)
     history = MachineHistory(MACHINE, STEP_MS * np.arange(len(train), dtype=np.int64), train)
     model = folder / "artifacts" / "model"
     golden = golden_batch(detector, history)
-    names = {"model_name": MODEL_NAME, "machine_type": MACHINE_TYPE}
-    written = write_bundle(model, detector, golden, created_ms=0, **names)
+    written = _write_bundle(model, detector, golden)
     (folder / "sum.json").write_text(json.dumps(written))
     served = folder / "faultline_mlflow"
-    write_bundle(served / BUNDLE, detector, golden, created_ms=0, **names)
+    _write_bundle(served / BUNDLE, detector, golden)
     form = ScoringForm(detector.sensors, STEP_MS)
     write_scoring_files(served, form, run_id="bench", location=str(served))
 
@@ -138,7 +143,7 @@ def serve_faultline(folder: Path, port: int) -> int:
 
     shutil.rmtree(folder / "state", ignore_errors=True)
 
-    configure_logging("predictor", "WARNING", "json")
+    configure_logging("predictor", "warning", "json")
     clock, broker, database = SystemClock(), MemoryBroker(), MemoryDatabase()
     registry = MemoryRegistry(clock)
     run = TrainingRun(

@@ -152,11 +152,11 @@ def _wait_for_answer(
     while started.poll() is None and time.monotonic() < until_s:
         try:
             with urllib.request.urlopen(request, timeout=5) as response:
-                answer = response.read()
+                body = answer = response.read()
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
             answer = error
         else:
-            if contender.ready in answer:
+            if contender.ready in body:
                 return
         time.sleep(0.2)
     told = (folder / "server.log").read_text()[-2_000:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -94,7 +95,7 @@ def _from_runs(url: str) -> Subject:
             for run in reversed(runs)
         ]
 
-    return Subject(MlflowPredictionRuns(RegistrySettings(mlflow_tracking_uri=url)), kept)
+    return Subject(MlflowPredictionRuns(RegistrySettings(MLFLOW_TRACKING_URI=url)), kept)
 
 
 def _from_tables(url: str, monkeypatch: pytest.MonkeyPatch) -> Subject:
@@ -118,7 +119,7 @@ def _from_tables(url: str, monkeypatch: pytest.MonkeyPatch) -> Subject:
             if row["machine_id"].startswith(prefix)
         ]
 
-    return Subject(MlflowPredictionTables(RegistrySettings(mlflow_tracking_uri=url)), kept)
+    return Subject(MlflowPredictionTables(RegistrySettings(MLFLOW_TRACKING_URI=url)), kept)
 
 
 def _text(value: float | str | None) -> str | None:
@@ -194,14 +195,14 @@ def test_a_wide_reading_of_unusual_names_is_kept(subject: Subject, prefix: str) 
     log_all(subject, [replace(PREDICTION, machine_id=prefix, inputs=inputs)])
     (row,) = subject.kept(prefix)
     assert list(row["inputs"].values()).count(None) == 0
-    assert sorted(row["inputs"].values()) == sorted(inputs.values())
+    assert Counter(row["inputs"].values()) == Counter(inputs.values())
 
 
 @pytest.mark.parametrize("way", ["MlflowPredictionRuns", "MlflowPredictionTables"])
 def test_while_mlflow_is_down_it_is_unavailable(way: str) -> None:
     from faultline.adapters.mlflow import predictions  # noqa: PLC0415 - takes seconds
 
-    settings = RegistrySettings(mlflow_tracking_uri="http://127.0.0.1:9")
+    settings = RegistrySettings(MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     with pytest.raises(Unavailable):
         getattr(predictions, way)(settings).log([PREDICTION])
 

@@ -37,7 +37,7 @@ def registry(request: pytest.FixtureRequest) -> ModelRegistry:
 def mlflow_at(url: str, timeout_s: float = 20.0) -> ModelRegistry:
     from faultline.adapters.mlflow import MlflowRegistry  # noqa: PLC0415 - takes seconds
 
-    return MlflowRegistry(RegistrySettings(mlflow_tracking_uri=url, mlflow_timeout_s=timeout_s))
+    return MlflowRegistry(RegistrySettings(MLFLOW_TRACKING_URI=url, mlflow_timeout_s=timeout_s))
 
 
 @pytest.fixture
@@ -332,7 +332,9 @@ class TestMlflow:
         yield mlflow.MlflowClient(url, url)
         mlflow.set_tracking_uri(before)
 
-    def test_the_run_has_everything(self, registry: ModelRegistry, client, artifacts: Path) -> None:
+    def test_the_run_has_everything(
+        self, registry: ModelRegistry, client: Any, artifacts: Path
+    ) -> None:
         run_id = log(registry, artifacts)
         run = client.get_run(run_id)
         assert run.info.status == "FINISHED"
@@ -346,7 +348,7 @@ class TestMlflow:
         assert {one.path for one in client.list_artifacts(run_id)} == {"model", "gate.json"}
 
     def test_a_dataset_is_listed_as_an_input_that_can_be_loaded(
-        self, registry: ModelRegistry, client, artifacts: Path
+        self, registry: ModelRegistry, client: Any, artifacts: Path
     ) -> None:
         import mlflow.data  # noqa: PLC0415 - takes seconds
 
@@ -367,7 +369,7 @@ class TestMlflow:
     def test_models_uris_resolve(
         self,
         registry: ModelRegistry,
-        client,
+        client: Any,
         name: str,
         artifacts: Path,
         tmp_path: Path,
@@ -383,7 +385,7 @@ class TestMlflow:
         assert (Path(fetched) / "bundle" / "arrays.npz").read_bytes() == bytes(range(256))
 
     def test_an_alias_moved_by_another_client_is_followed(
-        self, registry: ModelRegistry, client, name: str, artifacts: Path
+        self, registry: ModelRegistry, client: Any, name: str, artifacts: Path
     ) -> None:
         register(registry, name, artifacts)
         register(registry, name, artifacts)
@@ -394,7 +396,7 @@ class TestMlflow:
         assert production.version == "2"
 
     def test_a_promotion_cut_off_after_the_alias_is_completed_by_repeating_it(
-        self, registry: ModelRegistry, client, name: str, artifacts: Path
+        self, registry: ModelRegistry, client: Any, name: str, artifacts: Path
     ) -> None:
         register(registry, name, artifacts)
         register(registry, name, artifacts)
@@ -404,7 +406,7 @@ class TestMlflow:
         assert stages(registry, name) == {"1": "Archived", "2": "Production"}
 
     def test_a_deleted_experiment_comes_back_for_the_next_run(
-        self, registry: ModelRegistry, client, artifacts: Path
+        self, registry: ModelRegistry, client: Any, artifacts: Path
     ) -> None:
         log(registry, artifacts)
         experiment = client.get_experiment_by_name("faultline-contract")

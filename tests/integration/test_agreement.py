@@ -184,7 +184,7 @@ def world(platform: Endpoints, tmp_path: Path) -> Iterator[World]:
         created_ms=0,
         step_ms=STEP_MS,
     )
-    registry = MlflowRegistry(RegistrySettings(mlflow_tracking_uri=platform.mlflow))
+    registry = MlflowRegistry(RegistrySettings(MLFLOW_TRACKING_URI=platform.mlflow))
     form = ScoringForm(SENSORS, STEP_MS)
     run = TrainingRun(name, "test", {}, [], {}, tmp_path / "artifacts", scoring=form)
     tags = {"bundle_sha256": bundle_sum, "gate": "passed"}

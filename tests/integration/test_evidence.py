@@ -94,7 +94,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(platform: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> World:
     machine_type = f"t{uuid4().hex[:12]}"
-    registry = MlflowRegistry(RegistrySettings(mlflow_tracking_uri=platform.mlflow))
+    registry = MlflowRegistry(RegistrySettings(MLFLOW_TRACKING_URI=platform.mlflow))
     database, broker = MemoryDatabase(), MemoryBroker()
     broker.create_topics([MODEL_EVENTS])
     readings = [

@@ -56,7 +56,7 @@ class World:
     def __init__(self, platform: Endpoints) -> None:
         migrate(platform.database_url)
         self.database = PostgresDatabase(platform.database_url)
-        self.registry = MlflowRegistry(RegistrySettings(mlflow_tracking_uri=platform.mlflow))
+        self.registry = MlflowRegistry(RegistrySettings(MLFLOW_TRACKING_URI=platform.mlflow))
         broker = MemoryBroker()
         broker.create_topics([MODEL_EVENTS])
         self.trainer = assemble(

@@ -34,6 +34,7 @@ from faultline.ports.stores import RecordBatch
 from faultline.readings import Reading, encode_batch, make_reading
 from faultline.settings import RegistrySettings
 from services.predictor import assembly as predictor
+from services.predictor.ports import Ports as PredictorPorts
 from services.predictor.settings import PredictorSettings
 from services.trainer import assembly as trainer
 from services.trainer.settings import TrainerSettings
@@ -182,18 +183,18 @@ class World:
         self.database = MemoryDatabase(SystemClock())
         self.broker = MemoryBroker()
         self.broker.create_topics(topics.ALL)
-        self.behind = MlflowRegistry(RegistrySettings(mlflow_tracking_uri=platform.mlflow))
+        self.behind = MlflowRegistry(RegistrySettings(MLFLOW_TRACKING_URI=platform.mlflow))
         self.seconds = 0
 
     def registry(self) -> Any:
         """Through the gateway, with a time-out of a second."""
-        settings = RegistrySettings(mlflow_tracking_uri=self.gateway.url, mlflow_timeout_s=1.0)
+        settings = RegistrySettings(MLFLOW_TRACKING_URI=self.gateway.url, mlflow_timeout_s=1.0)
         return OneModel(MlflowRegistry(settings), self.name)
 
     def predictor(self) -> predictor.Predictor:
         return predictor.assemble(
             PredictorSettings(state_dir=self.folder / "state", predictor_model_poll_s=0.1),
-            predictor.Ports(
+            PredictorPorts(
                 broker=self.broker,
                 registry=self.registry(),
                 store=self.database.fleet_store(),

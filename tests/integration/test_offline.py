@@ -38,7 +38,7 @@ def test_a_registered_version_scores_as_the_folder_that_it_was_registered_from(
     done("fit", "--input", train, "--model", folder, "--machine-type", machine_type)
 
     name = f"faultline-{machine_type}"
-    registry = MlflowRegistry(RegistrySettings(mlflow_tracking_uri=platform.mlflow))
+    registry = MlflowRegistry(RegistrySettings(MLFLOW_TRACKING_URI=platform.mlflow))
     run_id = registry.log_run(TrainingRun("offline", "file", {}, [], {}, folder.parent))
     total = read_bundle(folder).sha256
     version = registry.register(name, run_id, {"bundle_sha256": total}, "from a file").version

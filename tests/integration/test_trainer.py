@@ -83,7 +83,7 @@ class World:
         )
         self.broker.create_topics(topics.ALL)
         self.registry = MlflowRegistry(
-            RegistrySettings(mlflow_tracking_uri=platform.mlflow, mlflow_timeout_s=20.0)
+            RegistrySettings(MLFLOW_TRACKING_URI=platform.mlflow, mlflow_timeout_s=20.0)
         )
         self.client = MlflowClient(platform.mlflow, platform.mlflow)
 

@@ -54,7 +54,7 @@ class World:
         open_.callback(self.broker.close)
         self.broker.create_topics(topics.ALL)
         self.registry = MlflowRegistry(
-            RegistrySettings(mlflow_tracking_uri=platform.mlflow, mlflow_timeout_s=20.0)
+            RegistrySettings(MLFLOW_TRACKING_URI=platform.mlflow, mlflow_timeout_s=20.0)
         )
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -123,7 +123,7 @@ def whole(platform_stack: Stack, module_home: Path) -> Iterator[Whole]:
             database.fleet_store(),
             broker,
             broker.producer(),
-            MlflowRegistry(RegistrySettings(mlflow_tracking_uri=given.mlflow)),
+            MlflowRegistry(RegistrySettings(MLFLOW_TRACKING_URI=given.mlflow)),
             open_.enter_context(HttpSink(stack.endpoints.gateway)),
             open_.enter_context(TrainerClient(stack.endpoints.trainer)),
             open_.enter_context(PredictorClient(stack.endpoints.predictor)),

@@ -133,7 +133,7 @@ def _now_ms() -> int:
 
 
 def _reading(kind: str, machine: str, second: int) -> Reading:
-    values = {"flow": math.sin(second), "heat": math.cos(second * 1.7)}
+    values: dict[str, float | None] = {"flow": math.sin(second), "heat": math.cos(second * 1.7)}
     return make_reading(machine, 1_000 * second, values, kind)
 
 

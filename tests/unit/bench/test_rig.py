@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from bench import rig
-from bench.learning import Fitted, running_means
+from bench.learning import ASSUMED_CONTAMINATION, Fitted, running_means
 from bench.recordings import Rows, UnreadableData
 
 
@@ -57,7 +57,7 @@ def test_peers_are_measured_on_rows_and_on_means_without_looking_ahead(rig_folde
 
 def test_a_peers_assumed_contamination_is_left_out(rig_folder: Path) -> None:
     history, streams = rig.read(rig_folder)
-    thresholds = {rig.ASSUMED_CONTAMINATION: 1.0, "quantile": 2.0}
+    thresholds = {ASSUMED_CONTAMINATION: 1.0, "quantile": 2.0}
 
     reports = rig.peer_reports(
         {"peer": lambda _: Fitted(lambda rows: rows[:, 0], thresholds)}, history, streams, 10

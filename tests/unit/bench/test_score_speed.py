@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,22 +59,24 @@ def test_the_stream_that_is_timed_is_scored_in_one_piece() -> None:
     whole, _ = detector.score(Window.empty(detector.sensors), times, stream)
 
     score = score_speed.CONTENDERS[score_speed.FAULTLINE](train)([stream[:20], stream[20:]])
-    parts = [score(0), score(1)]
+    parts: list[Any] = [score(0), score(1)]
 
     np.testing.assert_array_equal(
         np.concatenate([part.score for part in parts]),
-        whole.score,  # type: ignore[attr-defined]
+        whole.score,
     )
 
 
 def test_the_same_work_in_scikit_learn_carries_rows_from_batch_to_batch() -> None:
     train, stream = running_machine(2_000, seed=1), running_machine(50, seed=2)
     begin = score_speed.CONTENDERS[score_speed.SAME_WORK]
-    (_, whole) = begin(train)([stream])(0)  # type: ignore[misc]
+    in_one: Any = begin(train)([stream])(0)
+    whole = in_one[1]
 
     score = begin(train)([stream[:5], stream[5:20], stream[20:]])
 
     assert score(0) is None
-    parts = [score(index)[1] for index in (1, 2)]  # type: ignore[index]
+    batches: list[Any] = [score(1), score(2)]
+    parts = [batch[1] for batch in batches]
     np.testing.assert_allclose(np.concatenate(parts), whole)
     assert len(whole) == 50 - (score_speed.WINDOW_ROWS - 1)

@@ -218,8 +218,8 @@ def test_a_silence_does_not_count_as_a_stable_time() -> None:
 def test_silences_between_a_few_rows_do_not_add_up_to_a_stable_time() -> None:
     judge = detector(max_gap_ms=10 * STEP_MS)
     times = STEP_MS * np.arange(80, dtype=np.int64)
-    for first in (17, 34, 51):
-        times[first:] += 100 * SETTLE_MS
+    for silent_before in (17, 34, 51):
+        times[silent_before:] += 100 * SETTLE_MS
     watched_ms = STEP_MS * (np.arange(80) - np.searchsorted([17, 34, 51], np.arange(80), "right"))
 
     whole, _ = judge.score(Window.empty(SENSORS), times, at(3.0, 80))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -323,8 +324,9 @@ WITHOUT_A_RANGE = {"slow_sensors", "machine_baselines", "shape"}
 
 @pytest.mark.parametrize("name", sorted({f.name for f in fields(FitConfig)} - WITHOUT_A_RANGE))
 def test_a_setting_out_of_its_range_is_named(name: str) -> None:
+    out_of_range: dict[str, Any] = {name: -1}
     with pytest.raises(ValueError, match=name):
-        FitConfig(**{name: -1})
+        FitConfig(**out_of_range)
 
 
 def test_history_that_goes_back_in_time_is_refused() -> None:

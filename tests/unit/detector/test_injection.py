@@ -86,6 +86,7 @@ def test_an_offset_is_the_same_on_every_row(fault: Fault) -> None:
 def test_a_drift_grows_evenly_to_its_size(fault: Fault) -> None:
     changed = deviation(healthy_rows(), fault)
 
+    assert fault.size is not None
     assert changed[-1] == pytest.approx(fault.size)
     assert np.diff(changed, prepend=0.0) == pytest.approx(fault.size / len(changed))
 

@@ -12,13 +12,14 @@ from hypothesis import example, given, settings
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from faultline.alarms import AlarmPolicy
+from faultline.alarms import AlarmEvent, AlarmPolicy
 from faultline.detector import Adaptation, Detector, Scores, Window
 from faultline.detector.adaptation import AdaptationRule
 from faultline.detector.health import HealthLimits
 from faultline.judge import Model, judge
 from faultline.machine_state import Adapted, MachineState, decode_state, encode_state
 from faultline.readings import Reading
+from faultline.verdicts import Verdict
 
 Rows = NDArray[np.float64]
 SENSORS = ("flow", "heat", "room")
@@ -195,7 +196,9 @@ def test_statuses_and_alarms_are_the_same_however_the_stream_is_cut(
     policy = AlarmPolicy(open_bad=3, open_window=5, close_good=4)
     whole = judge(model, None, readings, policy)
 
-    state, verdicts, events = None, [], []
+    state: MachineState | None = None
+    verdicts: list[Verdict] = []
+    events: list[AlarmEvent] = []
     for rows in stream.parts():
         if not readings[rows]:
             continue

@@ -130,7 +130,7 @@ def test_an_explanations_picture_has_the_expected_range_of_each_sensor(
         names = axes.get_legend_handles_labels()[1]
         assert {"expected range", "expected", "observed (mean of the window)"} <= set(names)
         [band] = axes.collections
-        drawn = band.get_paths()[0].vertices[:, 1]
+        drawn = np.asarray(band.get_paths()[0].vertices)[:, 1]
         own = [
             one
             for verdict in explained.verdicts

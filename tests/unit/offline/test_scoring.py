@@ -23,7 +23,7 @@ from faultline.offline.scoring import Scored, score_table
 from faultline.offline.sickness import Sickness, sick_sensors, sick_spans
 from faultline.offline.table import Layout, Table
 from faultline.sources.csv import CsvFile
-from faultline.verdicts import Status
+from faultline.verdicts import Status, Verdict
 
 WriteCsv = Callable[..., Path]
 MACHINES = Layout(machine_column="machine")
@@ -50,7 +50,8 @@ def test_the_scores_are_what_the_stream_would_say_of_the_same_readings(
     path = write_csv("day.csv", pump.faulty_rows())
     _, scored = scored_file(loaded, path)
     readings = list(CsvFile(path, "machine", "pump").readings())
-    state, verdicts, alarm = MachineState(), [], []
+    state, alarm = MachineState(), []
+    verdicts: list[Verdict] = []
     for reading in readings:
         judged = judge(loaded.model, state, [reading], AlarmPolicy(), Explanation(0.0, None))
         state = judged.state
@@ -61,7 +62,7 @@ def test_the_scores_are_what_the_stream_would_say_of_the_same_readings(
     assert scored.alarm.tolist() == alarm
     np.testing.assert_allclose(
         scored.score,
-        [np.nan if verdict.score is None else verdict.score for verdict in verdicts],
+        np.array([np.nan if verdict.score is None else verdict.score for verdict in verdicts]),
         rtol=1e-9,
     )
     assert scored.cluster.tolist() == [
@@ -262,7 +263,7 @@ def stuck_day(pump: Any) -> np.ndarray[Any, Any]:
     rows = pump.rows(9, 600)
     rows[200:500, pump.sensors.index("pressure")] = rows[200, pump.sensors.index("pressure")]
     rows[550:555, pump.sensors.index("flow")] = np.nan
-    return rows  # type: ignore[no-any-return]
+    return rows
 
 
 def test_sick_sensors_are_told_with_their_rows_and_those_that_the_file_lacks_are_not(

@@ -48,7 +48,9 @@ def timed(rows: Sequence[Reading]) -> pd.DataFrame:
     return frame(rows, machine_id=MACHINE, machine_type="pump", timestamp=times)
 
 
-def invoke(world: World, body: str | bytes, content_type: str = "application/json", **query: str):
+def invoke(
+    world: World, body: str | bytes, content_type: str = "application/json", **query: str
+) -> Any:
     return world.http.post(
         "/invocations", content=body, headers={"content-type": content_type}, params=query
     )

@@ -127,13 +127,13 @@ class World:
             ),
             Ports(
                 broker=self.broker,
-                registry=self.registry,  # type: ignore[arg-type]
-                store=self.store,  # type: ignore[arg-type]
-                queue=self.queue,  # type: ignore[arg-type]
-                promotion_log=self.log,  # type: ignore[arg-type]
-                gate_log=self.gate_log,  # type: ignore[arg-type]
+                registry=self.registry,
+                store=self.store,
+                queue=self.queue,
+                promotion_log=self.log,
+                gate_log=self.gate_log,
                 comparisons=self.database.comparison_store(),
-                trigger_log=self.trigger_log,  # type: ignore[arg-type]
+                trigger_log=self.trigger_log,
                 clock=self.clock,
                 database=lambda: None,
                 tracking=lambda: None,

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from faultline.alarms import Alarm, AlarmEvent, AlarmEventKind, AlarmState
+from faultline.data_version import data_version
 from faultline.detector import MachineHistory
 from faultline.errors import UntrainableHistory
 from faultline.labels import FaultLabel
 from faultline.left_out import Cause
 from faultline.ports.jobs import Period, TrainingRequest
 from faultline.ports.stores import RecordBatch
-from services.trainer.dataset import Dataset, data_version, read_dataset
+from services.trainer.dataset import Dataset, read_dataset
 
 START_MS = 1_795_000_000_000
 

@@ -171,7 +171,7 @@ class Bench:
 
 
 class MakeBench(Protocol):
-    def __call__(self, readings: Sequence[Reading] = ...) -> Bench: ...
+    def __call__(self, given: Sequence[Reading] = ...) -> Bench: ...
 
 
 @pytest.fixture
