@@ -131,12 +131,14 @@ def judge(
         times = times[in_order]
     window = before.window.aligned(columns)
     values = values_of(columns, [reading.sensors for reading in on_time])
+    # Joined once: what the model looks back over is among what is kept.
+    window = window.followed_by(times, values, keep_rows + len(on_time))
     adapted = before.adapted
     if model is None:
         verdicts = _without_model(times)
     else:
         known = _Machine(machine.machine_id, window, _adaptation(model, adapted))
-        verdicts, after = _scored(model.detector, known, times, values, explanation)
+        verdicts, after = _scored(model.detector, known, times, explanation)
         adapted = Adapted(_identity(model), after)
     if sifted is not None:
         verdicts = _with_refused(verdicts, readings, *sifted)
@@ -146,7 +148,7 @@ def judge(
         source = Source(machine.machine_id, machine.machine_type, model.name, model.version)
         alarms, events = follow(before.alarms, source, verdicts, policy)
     if on_time:
-        window = window.followed_by(times, values, keep_rows)
+        window = window.last(keep_rows)
         if len(columns) > len(on_time[-1].sensors):
             window = tidied(window, () if model is None else model.detector.sensors)
     batch = VerdictBatch(
@@ -208,7 +210,7 @@ def _with_refused(
 
 
 class _Machine(NamedTuple):
-    """What the detector needs to know of a machine's past."""
+    """What the detector needs to know of a machine: its rows up to the last one to judge."""
 
     machine_id: str
     window: Window
@@ -229,22 +231,13 @@ def _scored(
     detector: Detector,
     machine: _Machine,
     times: NDArray[np.int64],
-    values: NDArray[np.float64],
     explanation: Explanation,
 ) -> tuple[list[Verdict], Adaptation]:
     window = machine.window
-    # The detector looks back over so many rows; the others are kept for models to come.
-    recent = slice(max(0, len(window) - detector.rows_needed), len(window))
-    carried = Window(
-        detector.sensors,
-        window.timestamps_ms[recent],
-        take(window.sensors, window.values[recent], detector.sensors),
-    )
-    scores, _ = detector.score(
-        carried,
-        times,
-        take(window.sensors, values, detector.sensors),
-        machine_id=machine.machine_id,
-        adaptation=machine.adaptation,
+    if window.sensors != detector.sensors:
+        own = take(window.sensors, window.values, detector.sensors)
+        window = Window(detector.sensors, window.timestamps_ms, own)
+    scores = detector.score_last(
+        window, len(times), machine_id=machine.machine_id, adaptation=machine.adaptation
     )
     return verdicts_of(detector, times, scores, explanation), scores.adaptation

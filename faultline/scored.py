@@ -98,18 +98,7 @@ def _contributions(
     if not len(rows):
         return {}
     return {
-        row: tuple(
-            SensorContribution(
-                part.sensor,
-                part.share,
-                part.observed,
-                part.expected,
-                part.expected_low,
-                part.expected_high,
-                part.direction,
-            )
-            for part in explained
-        )
+        row: tuple([SensorContribution(*part) for part in explained])
         for row, explained in zip(
             rows.tolist(), detector.explain_rows(scores, rows, explanation.sensors), strict=True
         )

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from typing import NamedTuple
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from faultline.errors import FaultlineError, Unavailable
 from faultline.telemetry import logger
@@ -82,7 +82,7 @@ def repeating(
         stop.wait(every_s)
 
 
-def serve(app: FastAPI, host: str, port: int, loops: Sequence[Loop] = ()) -> int:
+def serve(app: ASGIApp, host: str, port: int, loops: Sequence[Loop] = ()) -> int:
     """Serve until told to stop; returns the exit status of the process.
 
     The loops are stopped after the last HTTP request has been answered.

@@ -94,6 +94,11 @@ def problem_of(error: FaultlineError) -> ProblemResponse:
     return problem(status, str(error))
 
 
+def unexpected_problem() -> ProblemResponse:
+    """Build the problem+json response to an exception that nobody has foreseen."""
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; see the service's log")
+
+
 _WAIT = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -182,9 +187,7 @@ def equip(
     # The server logs the error itself, with its traceback: it is raised again behind this.
     @app.exception_handler(Exception)
     def unexpected(_: Request, __: Exception) -> ProblemResponse:
-        return problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; see the service's log"
-        )
+        return unexpected_problem()
 
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> ProblemResponse:

@@ -147,7 +147,7 @@ class Metric:
         unexplained
             Shape (m, d): the deviation from the value that fits the others best, in scales.
         tolerance
-            Shape (m, d): standard deviation of that in ordinary rows.
+            Standard deviation of that in ordinary rows; of a shape that fits to (m, d).
 
         Examples
         --------
@@ -159,7 +159,7 @@ class Metric:
         missing = np.isnan(deviation) if has_missing(deviation) else None
         if self.covariance is None:
             filled = deviation if missing is None else np.where(missing, 0.0, deviation)
-            return np.square(filled), filled, np.ones(filled.shape)
+            return np.square(filled), filled, self.spread
         if missing is None:
             return _parts(deviation, self._inverses.whole.precision)
         squares, unexplained = np.zeros(deviation.shape), np.zeros(deviation.shape)
@@ -199,8 +199,7 @@ def _parts(
     """As `Metric.parts`, where nothing is missing."""
     diagonal = precision.diagonal()
     weighted = _product(deviation, precision)
-    tolerance = np.ones(weighted.shape) / np.sqrt(diagonal)
-    return np.square(weighted) / diagonal, weighted / diagonal, tolerance
+    return np.square(weighted) / diagonal, weighted / diagonal, 1.0 / np.sqrt(diagonal)
 
 
 def _product(rows: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,6 +26,9 @@ from faultline.detector.window import Window
 
 __all__ = ["Contribution", "Detector", "RowState", "Scores", "Window"]
 
+_SCORED = np.array(RowState.SCORED, dtype=np.int8)  # NumPy takes an array sooner than a number
+_OTHER_COLUMNS = "the window has other columns than the detector; use window.aligned(sensors)"
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Detector:
@@ -189,14 +192,28 @@ class Detector:
             When the window has other columns, the shapes disagree or a row comes too late.
         """
         if window.sensors != self.sensors:
-            raise ValueError(
-                "the window has other columns than the detector; use window.aligned(sensors)"
-            )
+            raise ValueError(_OTHER_COLUMNS)
         window.check_next(timestamps_ms, values)
         n = len(values)
         window = window.followed_by(timestamps_ms, values, self.rows_needed + n)
-        scores = self._scorer.score(window, n, machine_id, adaptation)
+        scores = self.score_last(window, n, machine_id=machine_id, adaptation=adaptation)
         return scores, window.last(self.rows_needed + 1)
+
+    def score_last(
+        self,
+        window: Window,
+        n: int,
+        *,
+        machine_id: str | None = None,
+        adaptation: Adaptation | None = None,
+    ) -> Scores:
+        """Score the last n rows of a window that holds `rows_needed` rows before them, or all.
+
+        As `score`, which joins the rows first: for a caller that keeps windows itself.
+        """
+        if window.sensors != self.sensors:
+            raise ValueError(_OTHER_COLUMNS)
+        return self._scorer.score(window, n, machine_id, adaptation)
 
     def explain(self, scores: Scores, row: int) -> tuple[Contribution, ...]:
         """Say which sensors made a row's score.
@@ -233,9 +250,9 @@ class Detector:
         limit
             None for all; shares are of the whole either way.
         """
-        state = scores.state[rows]
-        if (state != RowState.SCORED).any():
-            at = int((state != RowState.SCORED).argmax())
+        state = scores.state.take(rows)
+        if np.count_nonzero(state != _SCORED):
+            at = int((state != _SCORED).argmax())
             raise ValueError(
                 f"row {rows[at]} is {RowState(int(state[at])).name}: only a scored row can be "
                 "explained"

@@ -6,8 +6,7 @@ It knows what a detector holds, and nothing of how rows are scored or fitted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +83,7 @@ def contributions(
     deviation = means - references
     if widened is not None:
         deviation /= widened
+    missing = np.isnan(means) if has_missing(deviation) else None
     squares, unexplained, tolerance = metric.parts(deviation)
     reach = min(ORDINARY_DEVIATIONS, boundary)
     if np.count_nonzero(known) < m:
@@ -94,45 +94,51 @@ def contributions(
     if widened is not None:
         unlikely, margin = unexplained * widened, margin * widened
     margin = margin * scale
-    shares, count = _shares(squares, means)
+    count = None if missing is None else d - missing.sum(axis=1)
+    table = np.empty((6, m, d))
+    shares, observed, expected, low, high, is_above = table
+    _share(squares, count, out=shares)
+    np.multiply(scale, means, out=observed)
+    observed += centre
+    np.multiply(scale, means - unlikely, out=expected)
+    expected += centre
+    np.subtract(expected, margin, out=low)
+    np.add(expected, margin, out=high)
+    np.greater(unexplained, 0.0, out=is_above)
     # Absent sensors come last, and are then left out.
-    ranks = -shares if count is None else np.where(np.isnan(means), 1.0, -shares)
+    ranks = -shares if missing is None else np.where(missing, 1.0, -shares)
     columns = ranks.argsort(axis=1, kind="stable")[:, :limit]
     cells = columns + np.arange(0, m * d, d)[:, np.newaxis]
-    expected = centre + scale * (means - unlikely)
-    parts = (
-        values.take(cells).tolist()
-        for values in (
-            shares,
-            centre + scale * means,
-            expected,
-            expected - margin,
-            expected + margin,
-            unexplained > 0,
-        )
-    )
     return [
         tuple(
-            Contribution(sensors[column], share, observed, middle, low, high, _direction(above))
-            for column, share, observed, middle, low, high, above in zip(*row[:-1], strict=True)
+            Contribution(
+                sensors[column], share, seen, middle, least, most, "high" if above else "low"
+            )
+            for column, share, seen, middle, least, most, above in zip(*row[:-1], strict=True)
         )[: row[-1]]
         for row in zip(
-            columns.tolist(), *parts, [d] * m if count is None else count.tolist(), strict=True
+            columns.tolist(),
+            *table.reshape(6, -1).take(cells, axis=1).tolist(),
+            [d] * m if count is None else count.tolist(),
+            strict=True,
         )
     ]
 
 
-def _shares(
-    squares: NDArray[np.float64], means: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64] | None]:
-    """Shares of each row's parts (m, d), and how many are present (m,); None for all of them."""
-    total = squares.sum(axis=1, keepdims=True)
-    count = (~np.isnan(means)).sum(axis=1) if has_missing(means) else None
+def _share(
+    squares: NDArray[np.float64], count: NDArray[np.int64] | None, *, out: NDArray[np.float64]
+) -> None:
+    """Write into `out` the shares of each row's parts (m, d), of which `count` (m,) are present.
+
+    None for all of them.
+    """
+    total = np.add.reduce(squares, axis=1, keepdims=True)
     is_moved = total > 0
+    np.divide(squares, total, out=out, where=is_moved)
     if np.count_nonzero(is_moved) == len(total):
-        return squares / total, count
-    equal = 1.0 / (means.shape[1] if count is None else count[:, np.newaxis])
-    return np.where(is_moved, squares / np.where(is_moved, total, 1.0), equal), count
+        return
+    for row in np.flatnonzero(~is_moved).tolist():
+        out[row] = 1.0 / (squares.shape[1] if count is None else count[row])
 
 
 def by_sensor(parts: Sequence[Contribution]) -> tuple[Contribution, ...]:
@@ -154,7 +160,7 @@ def by_sensor(parts: Sequence[Contribution]) -> tuple[Contribution, ...]:
     for part in parts:
         largest.setdefault(part.sensor, part)
         shares[part.sensor] = shares.get(part.sensor, 0.0) + part.share
-    joined = (replace(part, share=shares[name]) for name, part in largest.items())
+    joined = (part._replace(share=shares[name]) for name, part in largest.items())
     return tuple(sorted(joined, key=lambda part: -part.share))
 
 
@@ -188,10 +194,6 @@ def sentence(machine_id: str, parts: Sequence[_Part]) -> str:
     return "; ".join(
         [said, *(f"{part.sensor} {part.direction} ({100 * part.share:.0f} %)" for part in named)]
     )
-
-
-def _direction(above: bool) -> Literal["high", "low"]:
-    return "high" if above else "low"
 
 
 def _apart(*values: float) -> list[str]:

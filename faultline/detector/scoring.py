@@ -53,7 +53,6 @@ class Scorer:
             name: _frame(detector, own, baseline)
             for name, baseline in zip(detector.machines, detector.baselines, strict=True)
         }
-        self._full = np.array(float(detector.window_rows))
         self._boundary = np.array(detector.boundary)
         self._unknown_score = np.array(detector.unknown_score)
         self._tracking = (
@@ -135,7 +134,7 @@ class Scorer:
         detector = self._detector
         is_shape = bool(detector.origin.size)
         counts = scores.counts[rows]
-        is_full = np.count_nonzero(counts == self._full) == counts.size
+        is_full = not counts.size or counts.item(counts.argmin()) == detector.window_rows
         parts = contributions(
             self._names,
             metric=self._own_metric if scores.known_machine else self._stranger.metric,

@@ -121,7 +121,7 @@ def least_offset(boundary: float, metric: Metric, d: int) -> float:
     >>> least_offset(4.0, Metric(None), 2), round(least_offset(4.0, together, 2), 2)
     (4.0, 1.74)
     """
-    tolerance = metric.parts(np.ones((1, d)))[2][0]
+    tolerance = np.broadcast_to(metric.parts(np.ones((1, d)))[2], d)
     return boundary * float(np.exp(np.log(tolerance).mean()))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from faultline import __version__
 from faultline.service import Loop
@@ -46,7 +47,7 @@ the store."""
 class Predictor:
     """The application and the loops beside it, with the parts that tests look at."""
 
-    app: FastAPI
+    app: ASGIApp
     loops: Sequence[Loop]
     fleet: Fleet
     slot: ModelSlot
@@ -85,7 +86,14 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
         retry_s=settings.predictor_model_retry_s,
     )
     loader.start_from_disk()
-    drift = DriftWatch(ports.broker, settings.drift_policy(), metrics=metrics, clock=ports.clock)
+    drift = DriftWatch(
+        ports.broker,
+        settings.drift_policy(),
+        store=ports.drift,
+        models=lambda: {kind: loaded.model for kind, loaded in slot.loaded().items()},
+        metrics=metrics,
+        clock=ports.clock,
+    )
     stream = Stream(
         ports.broker,
         fleet,
@@ -131,13 +139,12 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
     )
     app.include_router(drift_routes(slot, drift.looks, ports.drift))
     predictions = Predictions(predict, most_bytes)
-    app.add_middleware(Shortcut, predictions=predictions)
     app.include_router(routes(predictions, slot, loader.refusals, ports.store))
     app.include_router(invocation_routes(predict, fleet, slot, most_bytes))
     # Without a model it is ready: it says `no_model`, and that is what is to be said.
     equip(app, {"stream": stream.trouble, "database": ports.database}, metrics.registry)
     return Predictor(
-        app=app,
+        app=Shortcut(app, predictions),
         loops=loops,
         fleet=fleet,
         slot=slot,

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from faultline import readings as codec
 from faultline.errors import FaultlineError
 from faultline.readings import Decoded
-from faultline.web import problem, problem_of, problems
+from faultline.web import problem, problem_of, problems, unexpected_problem
 from services.predictor import answers
 from services.predictor.answers import encode_predictions
 from services.predictor.bodies import TooLarge, read_body
@@ -103,7 +103,7 @@ class Predictions:
 
 
 class Shortcut:
-    """ASGI middleware: answers requests to predict itself, and passes all others on."""
+    """Before an ASGI application: answers requests to predict itself, and passes all others on."""
 
     def __init__(self, app: ASGIApp, predictions: Predictions) -> None:
         self._app = app
@@ -112,7 +112,12 @@ class Shortcut:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on."""
         if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST":
-            response = await self._predictions.answer(receive)
+            try:
+                response = await self._predictions.answer(receive)
+            except Exception:
+                # As behind the framework: the caller is told, and the server logs it.
+                await unexpected_problem()(scope, receive, send)
+                raise
             await response(scope, receive, send)
         else:
             await self._app(scope, receive, send)

@@ -144,7 +144,7 @@ def test_a_part_is_by_how_much_the_squared_distance_falls_without_that_fault(
         assert unexplained[0, sensor] == pytest.approx(
             deviation[0, sensor] - weights @ deviation[0, others], rel=1e-6, abs=1e-9
         )
-        assert tolerance[0, sensor] ** 2 == pytest.approx(
+        assert np.broadcast_to(tolerance, deviation.shape)[0, sensor] ** 2 == pytest.approx(
             covariance[sensor, sensor] - weights @ covariance[others, sensor], rel=1e-6
         )
 

@@ -43,11 +43,10 @@ class Judge:
 def client(judge: Judge, *, shortcut: bool) -> TestClient:
     app = FastAPI()
     predictions = Predictions(judge, 500)
-    if shortcut:
-        app.add_middleware(Shortcut, predictions=predictions)
     app.include_router(predict_route(predictions), prefix="/api/v1")
     equip(app, {}, CollectorRegistry())
-    return TestClient(app, raise_server_exceptions=False)
+    served = Shortcut(app, predictions) if shortcut else app
+    return TestClient(served, raise_server_exceptions=False)
 
 
 @pytest.mark.parametrize(
