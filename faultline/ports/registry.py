@@ -122,6 +122,12 @@ class ModelRegistry(Protocol):
     def log_run(self, run: TrainingRun) -> str:
         """Log a finished run with its artifacts; returns its id."""
 
+    def end_runs(self, experiment: str, tags: Mapping[str, str]) -> int:
+        """End, as killed, the runs with these tags that were begun and never ended.
+
+        Whoever logged them is gone. Returns how many there were.
+        """
+
     def register(
         self, name: str, run_id: str, tags: Mapping[str, str], description: str
     ) -> ModelVersion:

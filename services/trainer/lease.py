@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,7 @@ from faultline.telemetry import logger
 log = logger(__name__)
 
 _RENEWALS_PER_LEASE = 3
+_LOOK_EVERY_S = 1.0
 
 
 class LeaseLost(Exception):
@@ -127,11 +129,24 @@ class Lease:
             cancelled = False
         return Cancelled(why) if cancelled else LeaseLost(why)
 
+    def _look(self) -> None:
+        """Raise `Cancelled` when somebody has cancelled the job since it was renewed."""
+        job = self._queue.get(self._job_id)
+        if job.state is JobState.CANCELLED:
+            self._lost = Cancelled(f"job {self._job_id} is cancelled")
+            raise self._lost
+
     def _beat(self) -> None:
-        while not self._over.wait(self._lease_s / _RENEWALS_PER_LEASE):
+        renew_every_s = self._lease_s / _RENEWALS_PER_LEASE
+        renewed_s = time.monotonic()
+        while not self._over.wait(min(renew_every_s, _LOOK_EVERY_S)):
             try:
+                if time.monotonic() - renewed_s < renew_every_s:
+                    self._look()
+                    continue
+                renewed_s = time.monotonic()
                 self._renew()
-            except LeaseLost:
+            except (LeaseLost, NotFound):
                 return
             except Unavailable as error:
                 log.warning("lease cannot be renewed now", job=self._job_id, why=str(error))

@@ -5,25 +5,22 @@ It calls ports, and takes care that a job that is worked on twice registers one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol, TypeVar
-from uuid import UUID, uuid5
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from faultline.detector.fit import UnfitHistory, fit
-from faultline.errors import NotFound, Unavailable, UntrainableHistory
-from faultline.events import ModelEvent, ModelEventKind, model_name
-from faultline.gate_report import Decision
+from faultline.detector.fit import Fit, FitConfig, UnfitHistory, fit
+from faultline.errors import NotFound, UntrainableHistory
+from faultline.events import model_name
 from faultline.ports.clock import Clock
 from faultline.ports.gate_log import GateLog
 from faultline.ports.jobs import JobResult, TrainingJob, TrainingRequest
 from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
 from faultline.ports.stores import FleetStore
-from services.trainer import record, semantic_version
+from services.trainer import conclusion, record, semantic_version
 from services.trainer.announcer import Announcer
 from services.trainer.assessment import Assessor, decision_id, gate_decision
 from services.trainer.dataset import Dataset, read_dataset, recall_dataset
@@ -32,22 +29,8 @@ from services.trainer.hyperparameters import fit_config
 from services.trainer.metrics import Metrics
 from services.trainer.packing import pack
 from services.trainer.promotion import Promotions
+from services.trainer.steps import Holding, Steps
 from services.trainer.usage import Meter
-
-_NAMESPACE = UUID("b3b0a3b6-0f55-4a6d-8f0b-1d0f7d0f2f5e")
-_ACTOR = "gate"
-_MOST_PAUSES = 32
-_T = TypeVar("_T")
-
-
-class Holding(Protocol):
-    """Our hold on the job; see `services.trainer.lease.Lease`. Both end the training by raising."""
-
-    def tell(self, progress: str) -> None:
-        """Say what is being done now."""
-
-    def confirm(self) -> None:
-        """Make sure that the job is still ours."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +44,7 @@ class Rules:
     threads
         That the numeric libraries may use.
     retry_s
-        Before a step is tried again, while a dependency is down; from then on twice as long every
-        time, up to 32 times.
+        Before a step is tried again, while a dependency is down; see `services.trainer.steps`.
     git_commit
         Of the code; None when it is not known.
     snapshot_max_bytes
@@ -116,19 +98,29 @@ class Training:
             When no detector can be fitted to what was asked for. Nothing is registered then.
         """
         name = model_name(job.request.machine_type)
-        version = self._patiently(
-            holding, "looking for what was done before", lambda: self._version_of(name, job)
+        steps = Steps(holding, self._clock, self._rules.retry_s)
+        version = steps.patiently(
+            "looking for what was done before", lambda: self._version_of(name, job)
         )
         if version is None:
-            version = self._make(name, job, holding)
-        return self._finish(job, version, holding)
+            version = self._make(name, job, holding, steps)
+        self._finish(job, version, steps)
+        return conclusion.result(job, version)
 
-    def _make(self, name: str, job: TrainingJob, holding: Holding) -> ModelVersion:
+    def abandon(self, job: TrainingJob) -> None:
+        """End what was begun for a job that comes to nothing.
+
+        Raises
+        ------
+        Unavailable
+            When the registry does not answer.
+        """
+        self._registry.end_runs(model_name(job.request.machine_type), _of(job))
+
+    def _make(self, name: str, job: TrainingJob, holding: Holding, steps: Steps) -> ModelVersion:
         meter = Meter()
-        trained = self._train(job, holding)
-        before = self._patiently(
-            holding, "looking for the version before", lambda: self._newest(name)
-        )
+        trained = self._train(job, steps)
+        before = steps.patiently("looking for the version before", lambda: self._newest(name))
         circumstances = record.Circumstances(
             job,
             self._clock.now_ms(),
@@ -146,14 +138,16 @@ class Training:
                 meter=meter,
                 snapshot_max_bytes=self._rules.snapshot_max_bytes,
             )
-            run_id = self._patiently(
-                holding, "logging the run", lambda: self._registry.log_run(made.run)
-            )
+
+            def log_run() -> str:
+                # What an attempt before this one began and could not end.
+                self._registry.end_runs(made.run.experiment, _of(job))
+                return self._registry.log_run(made.run)
+
+            run_id = steps.patiently("logging the run", log_run)
 
         decision = gate_decision(name, job, trained.gate, circumstances.at_ms)
-        self._patiently(
-            holding, "keeping the gate's report", lambda: self._gate_log.record(decision)
-        )
+        steps.patiently("keeping the gate's report", lambda: self._gate_log.record(decision))
 
         def register() -> ModelVersion:
             holding.confirm()
@@ -162,40 +156,35 @@ class Training:
                 name, run_id, made.version_tags, made.description
             )
 
-        version = self._patiently(holding, "registering the version", register)
+        version = steps.patiently("registering the version", register)
         self._metrics.silhouette.labels(name).set(trained.fit.silhouette)
         self._metrics.gate.labels(name, version.tags[record.GATE_TAG]).inc()
         return version
 
-    def _train(self, job: TrainingJob, holding: Holding) -> Trained:
+    def _train(self, job: TrainingJob, steps: Steps) -> Trained:
         try:
             config = fit_config(job.request.hyperparameters)
         except ValueError as error:
             raise UntrainableHistory(f"hyperparameters: {error}") from error
-        dataset = self._patiently(
-            holding,
-            "reading the history",
-            lambda: self._dataset(job.request),
-        )
-        holding.tell(
+        dataset = steps.interruptibly("reading the history", lambda: self._dataset(job.request))
+        doing = (
             f"fitting to {dataset.rows:,} readings of {len(dataset.histories)} machines, "
             f"{len(dataset.sensors)} sensors"
             + (f" ({dataset.left_out_rows:,} readings left out)" if dataset.left_out_rows else "")
         )
+        fitted = steps.interruptibly(doing, lambda: self._fit(dataset, config))
+        assessed = self._assessor.assess(dataset, config, fitted, steps.interruptibly)
+        return Trained(dataset, config, fitted, assessed.gate, assessed.evaluation)
+
+    def _fit(self, dataset: Dataset, config: FitConfig) -> Fit:
         try:
             with (
                 threadpool_limits(limits=self._rules.threads),
                 self._metrics.fit_seconds.time(),
             ):
-                fitted = fit(dataset.sensors, dataset.histories, config)
+                return fit(dataset.sensors, dataset.histories, config)
         except UnfitHistory as error:
             raise UntrainableHistory(str(error)) from error
-
-        def patiently(doing: str, step: Callable[[], _T]) -> _T:
-            return self._patiently(holding, doing, step)
-
-        assessed = self._assessor.assess(dataset, config, fitted, patiently)
-        return Trained(dataset, config, fitted, assessed.gate, assessed.evaluation)
 
     def _dataset(self, request: TrainingRequest) -> Dataset:
         most = self._rules.max_history_rows
@@ -205,51 +194,28 @@ class Training:
             self._registry, self._store, request.machine_type, request.dataset_version, most
         )
 
-    def _finish(self, job: TrainingJob, version: ModelVersion, holding: Holding) -> JobResult:
-        """Decide by what the version itself says, so that it comes out the same when repeated."""
-        gate = version.tags.get(record.GATE_TAG)
-        passed = gate == record.PASSED
-        reason = version.tags.get(record.GATE_REASON_TAG, "")
-        told = [self._event(job, version, ModelEventKind.REGISTERED, _registered(version))]
-        if gate != Decision.WAITING:
-            kind = ModelEventKind.GATE_PASSED if passed else ModelEventKind.GATE_REFUSED
-            told.append(self._event(job, version, kind, reason))
+    def _finish(self, job: TrainingJob, version: ModelVersion, steps: Steps) -> None:
+        """Tell of a version, and promote it, by what it says itself: the same when repeated."""
 
         def announce() -> None:
             if version.stage is Stage.NONE:
                 # Made by a worker that died before it could say so.
                 self._registry.set_stage(version.name, version.version, Stage.STAGING)
             self._gate_log.name_version(decision_id(job), version.version)
-            self._announcer.announce(told)
+            self._announcer.announce(conclusion.events(job, version))
 
-        self._patiently(holding, "announcing the version", announce)
-        promoted = passed and job.request.promotion == "auto"
-        if promoted:
-            self._patiently(
-                holding,
+        steps.patiently("announcing the version", announce)
+        if conclusion.is_promoted(job, version):
+            steps.patiently(
                 "promoting the version",
                 lambda: self._promotions.promote(
                     version.name,
                     version.version,
-                    actor=_ACTOR,
-                    reason=f"the gate passed: {reason}",
+                    actor=conclusion.GATE,
+                    reason=conclusion.passed_because(version),
                     once_for=job.job_id,
                 ),
             )
-            decision = f"the gate passed: {reason}"
-        elif passed:
-            decision = f"held in Staging, as asked for; the gate passed: {reason}"
-        elif gate == Decision.WAITING:
-            decision = f"waits in Staging: {reason}"
-        else:
-            decision = f"the gate refused: {reason}"
-        return JobResult(
-            model_name=version.name,
-            model_version=version.version,
-            run_id=version.run_id,
-            promoted=promoted,
-            decision=decision,
-        )
 
     def _version_of(self, name: str, job: TrainingJob) -> ModelVersion | None:
         versions = self._versions(name)
@@ -266,36 +232,7 @@ class Training:
         except NotFound:
             return ()
 
-    def _event(
-        self, job: TrainingJob, version: ModelVersion, kind: ModelEventKind, reason: str
-    ) -> ModelEvent:
-        return ModelEvent(
-            event_id=str(uuid5(_NAMESPACE, f"{job.job_id}|{kind}")),
-            kind=kind,
-            model_name=version.name,
-            model_version=version.version,
-            at_ms=version.created_at_ms,
-            actor=job.request.requested_by if kind is ModelEventKind.REGISTERED else _ACTOR,
-            reason=reason,
-        )
 
-    def _patiently(self, holding: Holding, doing: str, step: Callable[[], _T]) -> _T:
-        """Do a step until it works, waiting longer and longer while a dependency is down."""
-        pauses = 1
-        while True:
-            holding.tell(doing)
-            try:
-                return step()
-            except Unavailable as error:
-                # In short pauses, between which a stopping service is noticed.
-                for _ in range(pauses):
-                    holding.tell(f"{doing}: waiting ({error})")
-                    self._clock.sleep(self._rules.retry_s)
-                pauses = min(2 * pauses, _MOST_PAUSES)
-
-
-def _registered(version: ModelVersion) -> str:
-    return (
-        f"silhouette {version.tags.get('silhouette', 'unknown')}, "
-        f"k {version.tags.get('k', 'unknown')}"
-    )
+def _of(job: TrainingJob) -> Mapping[str, str]:
+    """Tags of the runs of a job."""
+    return {record.JOB_TAG: job.job_id}

@@ -16,7 +16,7 @@ from faultline.ports.jobs import JobQueue, JobResult, TrainingJob
 from faultline.telemetry import logger
 from services.trainer.lease import Cancelled, Lease, LeaseLost, Stopped
 from services.trainer.metrics import Metrics
-from services.trainer.training import Holding
+from services.trainer.steps import Holding
 
 log = logger(__name__)
 
@@ -26,6 +26,9 @@ class Job(Protocol):
 
     def run(self, job: TrainingJob, holding: Holding) -> JobResult:
         """Do it, or raise a `FaultlineError` that says why it cannot be done."""
+
+    def abandon(self, job: TrainingJob) -> None:
+        """End what was begun for a job that comes to nothing."""
 
 
 class Worker:
@@ -107,6 +110,7 @@ class Worker:
                 f"given up after {self._max_attempts} attempts: each time the trainer ended while "
                 "it worked on it; see its log, and train on less history",
             )
+            self._abandon(job)
             self._metrics.jobs.labels("failed").inc()
             return True
         log.info("job begun", **told, attempt=job.attempts)
@@ -132,6 +136,8 @@ class Worker:
         if given_back:
             # After the lease's end: no late heartbeat can meet a job that is not ours any more.
             self._give_back(job)
+        if outcome in {"cancelled", "failed"}:
+            self._abandon(job)
         self._metrics.jobs.labels(outcome).inc()
         return True
 
@@ -144,6 +150,12 @@ class Worker:
             self._queue.release(job.job_id, self._name)
         except (Conflict, NotFound, Unavailable) as error:
             log.warning("job not given back; its lease runs out", job=job.job_id, why=str(error))
+
+    def _abandon(self, job: TrainingJob) -> None:
+        try:
+            self._training.abandon(job)
+        except FaultlineError as error:
+            log.warning("what a job began is left as it is", job=job.job_id, why=str(error))
 
     def _do(self, job: TrainingJob, lease: Lease, stop: threading.Event) -> str:
         told = {"job": job.job_id, "machine_type": job.request.machine_type}
@@ -165,6 +177,7 @@ class Worker:
                 f"the trainer failed unexpectedly ({type(error).__name__}: {error}); its log has "
                 "the details",
             )
+            self._abandon(job)
             raise
         self._end(lambda: self._queue.succeed(job.job_id, self._name, result), stop)
         log.info(

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from mlflow.tracking import MlflowClient
 
 from faultline.adapters.memory import MemoryBroker, MemoryDatabase
 from faultline.adapters.mlflow import MlflowRegistry
@@ -50,6 +51,7 @@ STEPS = [
     "set_model_version_tag",
     "name_version",
 ]
+WHILE_A_RUN_IS_LOGGED = STEPS[: STEPS.index("set_terminated")]
 
 
 class Killed(BaseException):
@@ -118,7 +120,7 @@ class World:
         self.database = MemoryDatabase(self.clock)
         self.broker = MemoryBroker()
         self.broker.create_topics([MODEL_EVENTS])
-        self._settings = RegistrySettings(mlflow_tracking_uri=platform.mlflow)
+        self._settings = RegistrySettings(MLFLOW_TRACKING_URI=platform.mlflow)
         self.registry = MlflowRegistry(self._settings)
 
     def trainer(self, life: Life) -> Trainer:
@@ -166,6 +168,11 @@ class World:
         return (
             [] if self.name not in self.registry.models() else [*self.registry.versions(self.name)]
         )
+
+    def run_states(self) -> list[str]:
+        client = MlflowClient(tracking_uri=self._settings.mlflow_tracking_uri)
+        experiment = client.get_experiment_by_name(self.name)
+        return [run.info.status for run in client.search_runs([experiment.experiment_id])]
 
     def told(self) -> set[tuple[ModelEventKind, str]]:
         return {
@@ -226,3 +233,7 @@ def test_a_registration_that_is_cut_off_is_completed_once(
     assert world.told() == {(ModelEventKind.REGISTERED, "1"), (gate, "1")}
     [judged] = world.database.gate_log().list(world.name)
     assert judged.model_version == "1"
+    # Whoever looks at MLflow sees no run that goes on for ever.
+    states = world.run_states()
+    assert set(states) <= {"FINISHED", "KILLED"}
+    assert ("KILLED" in states) == (last_call in WHILE_A_RUN_IS_LOGGED)

@@ -57,6 +57,11 @@ class MemoryRegistry:
             self.runs[run_id] = LoggedRun(run, files)
         return run_id
 
+    # Here a run is begun and ended in one step: there is nothing to look for.
+    def end_runs(self, experiment: str, tags: Mapping[str, str]) -> int:  # noqa: ARG002
+        """0: none is ever cut off."""
+        return 0
+
     def register(
         self, name: str, run_id: str, tags: Mapping[str, str], description: str
     ) -> ModelVersion:

@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 from faultline.adapters.mlflow.artifacts import fetch
 from faultline.adapters.mlflow.deadline import Deadline
 from faultline.adapters.mlflow.failures import is_code, translated
-from faultline.adapters.mlflow.runs import MODEL, log_run
+from faultline.adapters.mlflow.runs import MODEL, end_runs, log_run
 from faultline.adapters.mlflow.scoring_files import BUNDLE
 from faultline.errors import Conflict, FaultlineError, InvalidBundle, NotFound
 from faultline.ports.registry import ModelVersion, Stage, TrainingRun
@@ -69,6 +69,10 @@ class MlflowRegistry:
     def log_run(self, run: TrainingRun) -> str:
         """Log a finished run with its artifacts; returns its id."""
         return log_run(self._client, run)
+
+    def end_runs(self, experiment: str, tags: Mapping[str, str]) -> int:
+        """End, as killed, the runs with these tags that were begun and never ended."""
+        return end_runs(self._client, experiment, tags)
 
     def register(
         self, name: str, run_id: str, tags: Mapping[str, str], description: str

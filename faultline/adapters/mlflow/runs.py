@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,6 +49,20 @@ def log_run(client: MlflowClient, run: TrainingRun) -> str:
             raise
         client.set_terminated(run_id, "FINISHED")
     return run_id
+
+
+def end_runs(client: MlflowClient, experiment_name: str, tags: Mapping[str, str]) -> int:
+    """End, as killed, the runs with these tags that MLflow shows as running; returns how many."""
+    with translated(f"end the runs of {experiment_name!r} that were cut off"):
+        found = client.get_experiment_by_name(experiment_name)
+        if found is None:
+            return 0
+        # Few are: the tags are compared here, where they need no quoting.
+        running = client.search_runs([found.experiment_id], "attributes.status = 'RUNNING'")
+        cut_off = [run for run in running if tags.items() <= run.data.tags.items()]
+        for run in cut_off:
+            client.set_terminated(run.info.run_id, "KILLED")
+    return len(cut_off)
 
 
 def experiment(client: MlflowClient, name: str) -> str:

@@ -160,3 +160,21 @@ def test_a_stopping_service_ends_the_work(queue: JobQueue, job: TrainingJob) -> 
         stop.set()
         with pytest.raises(Stopped):
             lease.tell("fitting")
+
+
+def test_a_cancelled_job_is_noticed_long_before_its_lease_is_renewed(
+    queue: JobQueue, job: TrainingJob
+) -> None:
+    counting = ForgetfulQueue(queue)
+
+    def noticed(lease: Lease) -> bool:
+        try:
+            lease.tell("")
+        except Cancelled:
+            return True
+        return False
+
+    with a_lease(counting, job) as lease:
+        queue.cancel(job.job_id)
+        wait_for(lambda: noticed(lease))
+    assert counting.renewals == []
