@@ -1,4 +1,7 @@
-"""Drift events: what is no longer as a version learnt it. The values of `drift.events`."""
+"""Drift: what is no longer as a version learnt it, and what it is told by.
+
+The values of `drift.events`, and the parts that replicas keep.
+"""
 
 from __future__ import annotations
 
@@ -74,6 +77,35 @@ class DriftEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     end_ms: int
     readings: int
     machines: int = 1
+
+
+class DriftPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What one replica counted of the recent readings of its machines of a type.
+
+    Attributes
+    ----------
+    replica
+        Of one process: after a restart it is another.
+    bundle_sha256
+        Of the version that judged them.
+    at_ms
+        When they were counted, milliseconds since the epoch.
+    start_ms, end_ms
+        First and last of the readings, by their own time.
+    machines
+        Of how many machines.
+    counts
+        Packed; what packs them knows how.
+    """
+
+    replica: str
+    machine_type: str
+    bundle_sha256: str
+    at_ms: int
+    start_ms: int
+    end_ms: int
+    machines: int
+    counts: bytes
 
 
 _encoder = msgspec.json.Encoder()

@@ -1,7 +1,4 @@
-"""`GET /api/v1/model/drift`: the latest look of this replica at each machine type; `/events`.
-
-Events come from the store, so that any replica answers for all of them.
-"""
+"""`GET /api/v1/model/drift`: the latest look at each machine type, over all replicas; `/events`."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ from faultline.events import model_name
 from faultline.ports.drift import DriftLog
 from faultline.readings import format_timestamp
 from faultline.web import problems
-from services.predictor.drift import Look
 from services.predictor.drift_onset import excess
+from services.predictor.drift_watched import Look
 from services.predictor.slot import Loaded, ModelSlot
 
 
@@ -57,7 +54,7 @@ class DriftAnswer(BaseModel):
     start: str | None = Field(description="Time of the first reading compared.")
     end: str | None = Field(description="Time of the last.")
     readings: int = Field(description="How many were compared.")
-    machines: int = Field(description="Of how many machines, of those that this replica judges.")
+    machines: int = Field(description="Of how many machines, over all replicas.")
     drifting: bool
     findings: list[FindingAnswer] = Field(description="The farthest over its threshold first.")
 
@@ -115,7 +112,7 @@ def drift_routes(
             Query(description="Only this one.", examples=["pump"], pattern="^[a-z0-9_-]{1,63}$"),
         ] = None,
     ) -> Drift:
-        """Compare what this replica has seen lately with what each version was trained on."""
+        """Compare what all replicas have seen lately with what each version was trained on."""
         loaded = slot.loaded()
         if machine_type is not None and machine_type not in loaded:
             raise NotFound(f"no model of the machine type {machine_type!r} is loaded")

@@ -1,4 +1,4 @@
-"""Compares a sample of readings with a version's reference. Pure; knows no time but the readings'.
+"""Compares what was counted of readings with a version's reference. Pure; knows no time.
 
 How sure one may be depends on how many independent readings there are, not on how many rows: those
 of one machine follow from one another. So they are counted in the reference's correlation times:
@@ -10,10 +10,6 @@ Imports SciPy: 30 MB and a second, so not before it is needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import NamedTuple
-
 import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
@@ -21,22 +17,26 @@ from numpy.typing import NDArray
 from faultline.detector.reference import Reference
 from faultline.drift import DriftKind, Finding
 from faultline.drift_measures import holm, js_distance, js_p_value, ks_p_value, ks_statistic
+from services.predictor.drift_counts import (
+    SPREAD,
+    TENTHS,
+    Counts,
+    places,
+    score_points,
+    shown_clusters,
+)
 from services.predictor.drift_onset import DriftLimits
-from services.predictor.drift_sample import Rows
 
 LEAST_INDEPENDENT = 8.0
 """Fewer independent readings than this tell nothing."""
 _LEAST_ROWS = 30
-_LEAST_CLUSTER_ROWS = 5
-_MACHINES = 8
-_BINS = 10
 
 
 def look(
     sensors: tuple[str, ...],
     slow: NDArray[np.bool_],
     reference: Reference,
-    rows: Rows,
+    counts: Counts,
     limits: DriftLimits,
 ) -> tuple[Finding, ...]:
     """Compare every sensor, the mix of clusters and the scores with the reference.
@@ -52,14 +52,17 @@ def look(
         All comparisons that could be made, with corrected p-values; those for which there are too
         few independent readings have the p-value 1.
     """
-    if len(rows.cluster) < _LEAST_ROWS:
+    if counts.readings < _LEAST_ROWS:
         return ()
-    sizes = _Independent(reference, rows)
-    compared = [(column, name) for column, name in enumerate(sensors) if not slow[column]]
     found = [
-        *_sensors(compared, reference, rows, sizes, limits),
-        *_clusters(reference, rows, sizes, limits),
-        *_scores(reference, rows, sizes, limits),
+        *(
+            one
+            for column, name in enumerate(sensors)
+            if not slow[column]
+            and (one := _sensor(column, name, reference, counts, limits)) is not None
+        ),
+        *_clusters(reference, counts, limits),
+        *_scores(reference, counts, limits),
     ]
     corrected = holm(np.array([one.p_value for one in found]))
     return tuple(
@@ -68,61 +71,48 @@ def look(
     )
 
 
-def _sensors(
-    compared: Sequence[tuple[int, str]],
-    reference: Reference,
-    rows: Rows,
-    sizes: _Independent,
-    limits: DriftLimits,
-) -> list[Finding]:
-    """Each sensor's values, within the clusters.
+def _sensor(
+    column: int, name: str, reference: Reference, counts: Counts, limits: DriftLimits
+) -> Finding | None:
+    """A sensor's values, within the clusters; None where there are too few.
 
     The reference's rows are weighted so that the clusters have the shares that they have in the
     sample. What changes with the regime alone is then drift of the mix, and not of every sensor.
     """
-    k = len(reference.shares)
-    in_reference = np.bincount(reference.cluster, minlength=k)
-    in_sample = np.bincount(rows.cluster, minlength=k)
-    shown = in_reference >= _LEAST_CLUSTER_ROWS
-    per_row = np.where(shown, in_sample / np.maximum(in_reference, 1), 0.0)
-    weights = per_row[reference.cluster]
-    comparable = shown[rows.cluster]
-    found = []
-    for column, name in compared:
-        values = rows.values[:, column]
-        after = values[comparable & ~np.isnan(values)]
-        taken = ~np.isnan(reference.values[:, column]) & (weights > 0)
-        before = reference.values[taken, column]
-        if min(len(before), len(after)) < _LEAST_ROWS:
-            continue
-        weight = weights[taken] / weights[taken].sum()
-        n, m = sizes.of(values, float(reference.sensor_ms[column]))
-        # So many rows of equal weight would be worth as much: Kish, 1965, "Survey Sampling".
-        n = min(n, 1.0 / float(np.square(weight).sum()))
-        statistic = ks_statistic(before, weight, after)
-        found.append(
-            Finding(
-                kind=DriftKind.SENSOR,
-                name=name,
-                statistic=statistic,
-                threshold=limits.distance,
-                p_value=ks_p_value(statistic, n, m) if _enough(n, m) else 1.0,
-                before=_spread(before, weight),
-                after=_spread(after, _even(after)),
-            )
-        )
-    return found
+    in_reference = np.bincount(reference.cluster, minlength=len(reference.shares))
+    shown = shown_clusters(reference)
+    per_row = np.where(shown, counts.clusters / np.maximum(in_reference, 1), 0.0)
+    values, weights = reference.values[:, column], per_row[reference.cluster]
+    taken = ~np.isnan(values) & (weights > 0)
+    before, after = values[taken], counts.sensors[column]
+    if min(len(before), int(after.sum())) < _LEAST_ROWS:
+        return None
+    weight = weights[taken] / weights[taken].sum()
+    n, m = _independent(reference, counts, column, float(reference.sensor_ms[column]))
+    # So many rows of equal weight would be worth as much: Kish, 1965, "Survey Sampling".
+    n = min(n, 1.0 / float(np.square(weight).sum()))
+    # At each place, which is at one of the reference's values or between two of them: nowhere else
+    # do the two differ more.
+    at = places(np.sort(values), before)
+    statistic = ks_statistic(np.bincount(at, weights=weight, minlength=len(after)), after)
+    return Finding(
+        kind=DriftKind.SENSOR,
+        name=name,
+        statistic=statistic,
+        threshold=limits.distance,
+        p_value=ks_p_value(statistic, n, m) if _enough(n, m) else 1.0,
+        before=_told(*_quantiles(before, weight)),
+        after=_told(*counts.spreads[column].tolist()),
+    )
 
 
-def _clusters(
-    reference: Reference, rows: Rows, sizes: _Independent, limits: DriftLimits
-) -> list[Finding]:
+def _clusters(reference: Reference, counts: Counts, limits: DriftLimits) -> list[Finding]:
     """The shares of the clusters, where there are several."""
     before = reference.shares
     if len(before) < 2:
         return []
-    after = np.bincount(rows.cluster, minlength=len(before)) / len(rows.cluster)
-    n, m = sizes.of(rows.cluster, float(reference.cluster_ms[0]))
+    after = counts.clusters / counts.readings
+    n, m = _independent(reference, counts, -2, float(reference.cluster_ms[0]))
     return [
         Finding(
             kind=DriftKind.CLUSTERS,
@@ -136,29 +126,29 @@ def _clusters(
     ]
 
 
-def _scores(
-    reference: Reference, rows: Rows, sizes: _Independent, limits: DriftLimits
-) -> list[Finding]:
+def _scores(reference: Reference, counts: Counts, limits: DriftLimits) -> list[Finding]:
     """The scores: how they are distributed over the reference's tenths, and their median."""
-    before, after = reference.scores, rows.score
-    n, m = sizes.of(after, float(reference.score_ms[0]))
+    before, after = reference.scores, counts.scores
+    n, m = _independent(reference, counts, -1, float(reference.score_ms[0]))
     n = min(n, float(len(before)))
-    edges = np.quantile(before, np.arange(1, _BINS) / _BINS)
-    then, now = (
-        np.bincount(np.searchsorted(edges, scores), minlength=_BINS) / len(scores)
-        for scores in (before, after)
+    points = score_points(reference)
+    then = np.bincount(places(points, before), minlength=len(after))
+    ends = places(points, np.quantile(before, TENTHS))
+    tenths, tenths_now = (
+        np.diff(np.cumsum(counted)[ends], prepend=0, append=counted.sum()) / counted.sum()
+        for counted in (then, after)
     )
-    middle, middle_now = float(np.median(before)), float(np.median(after))
+    middle, middle_now = float(np.median(before)), float(counts.middle[0])
     distribution = Finding(
         kind=DriftKind.SCORE,
         name="distribution",
-        statistic=js_distance(then, now),
+        statistic=js_distance(tenths, tenths_now),
         threshold=limits.distance,
-        p_value=js_p_value(then, n, now, m) if _enough(n, m) else 1.0,
+        p_value=js_p_value(tenths, n, tenths_now, m) if _enough(n, m) else 1.0,
         before=f"median {middle:.3g}",
         after=f"median {middle_now:.3g}",
     )
-    statistic = ks_statistic(before, _even(before), after)
+    statistic = ks_statistic(then, after)
     level = structs.replace(
         distribution,
         name="level",
@@ -169,52 +159,25 @@ def _scores(
     return [distribution, level]
 
 
-class _Series(NamedTuple):
-    """Where a machine's rows are, and the usual time between two of them."""
-
-    rows: slice
-    step_ms: float
-
-
-class _Independent:
-    """How many independent readings there are on either side."""
-
-    def __init__(self, reference: Reference, rows: Rows) -> None:
-        self._span_ms = float(reference.span_ms[0])
-        edges = np.flatnonzero(np.diff(rows.machine)) + 1
-        own = [
-            slice(start, end) for start, end in pairwise((0, *edges.tolist(), len(rows.machine)))
-        ]
-        longest = sorted(own, key=lambda part: part.start - part.stop)[:_MACHINES]
-        self._machines = [
-            _Series(part, float(np.median(np.diff(rows.timestamps_ms[part]))))
-            for part in longest
-            if part.stop - part.start > 2
-        ]
-
-    def of(
-        self, series: NDArray[np.float64] | NDArray[np.int64], correlation_ms: float
-    ) -> tuple[float, float]:
-        """In the reference, and in the sample of this series, shape (n,)."""
-        most = 0.0
-        for machine in self._machines:
-            present = int(np.count_nonzero(~np.isnan(series[machine.rows])))
-            most = max(most, present * min(1.0, machine.step_ms / correlation_ms))
-        return self._span_ms / correlation_ms, most
+def _independent(
+    reference: Reference, counts: Counts, series: int, correlation_ms: float
+) -> tuple[float, float]:
+    """How many independent readings there are: in the reference, and in the sample of a series."""
+    return float(reference.span_ms[0]) / correlation_ms, float(counts.independent[series])
 
 
 def _enough(n: float, m: float) -> bool:
     return min(n, m) >= LEAST_INDEPENDENT
 
 
-def _even(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.full(len(values), 1.0 / len(values))
-
-
-def _spread(values: NDArray[np.float64], weights: NDArray[np.float64]) -> str:
+def _quantiles(values: NDArray[np.float64], weights: NDArray[np.float64]) -> list[float]:
     order = np.argsort(values)
-    at = np.searchsorted(np.cumsum(weights[order]), (0.05, 0.5, 0.95))
-    low, middle, high = values[order][np.minimum(at, len(values) - 1)].tolist()
+    at = np.searchsorted(np.cumsum(weights[order]), SPREAD)
+    found: list[float] = values[order][np.minimum(at, len(values) - 1)].tolist()
+    return found
+
+
+def _told(low: float, middle: float, high: float) -> str:
     return f"median {middle:.4g}, mostly {low:.4g} to {high:.4g}"
 
 

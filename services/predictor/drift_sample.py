@@ -47,7 +47,8 @@ class DriftSample:
     """The last rows of each machine, thinned evenly in time to what there is room for.
 
     Time is the readings' own. Of each machine at most one row is kept per slot; slots get twice as
-    long whenever the room is full, so that it holds half to all of the rows that it may.
+    long whenever the room is full, so that it holds half to all of the rows that it may, and half
+    as long, look by look, while three quarters of it are free.
 
     Parameters
     ----------
@@ -117,6 +118,9 @@ class DriftSample:
     def rows(self, now_s: float) -> Rows:
         """The rows of the window, machine after machine in time order; not to be kept for long."""
         self._drop_old(now_s)
+        if self._slot_ms > 1 and self._count < len(self._rows.cluster) // 4:
+            # Many fell silent: of the others there is room for more.
+            self._slot_ms //= 2
         rows = self._rows.taken(slice(0, self._count))
         order = np.lexsort((rows.timestamps_ms, rows.machine))
         return rows.taken(order)

@@ -24,7 +24,7 @@ from faultline.verdicts import Verdict, VerdictBatch
 from services.predictor.backlog import ToCompare
 from services.predictor.challenger import Challenger
 from services.predictor.contest import Contest, Contests
-from services.predictor.drift import Seen
+from services.predictor.drift_watched import Seen
 from services.predictor.older_rows import OlderRows, preceded_by
 from services.predictor.snapshots import LiveMachine
 

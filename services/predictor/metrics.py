@@ -141,6 +141,13 @@ class Metrics:
             ["model"],
             registry=self.registry,
         )
+        self.drift_failures = Counter(
+            "faultline_predictor_drift_failures",
+            "What could not be told for drift and was passed over: readings to sample, samples to "
+            "count, or machine types to look at.",
+            ["step"],
+            registry=self.registry,
+        )
         self.drift_dropped_readings = Counter(
             "faultline_predictor_drift_dropped_readings",
             "Readings that were not looked at for drift because too many waited.",

@@ -25,7 +25,7 @@ class Ports:
     comparisons
         How challengers did, over all replicas.
     drift
-        What drifted, as all replicas found it.
+        What drifted, and what each replica counted to tell it by.
     predictions
         Where predictions made over HTTP are logged; None when they are not.
     """

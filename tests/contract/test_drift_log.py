@@ -6,7 +6,7 @@ from msgspec import structs
 
 from faultline.adapters.memory import MemoryDatabase
 from faultline.adapters.postgres import PostgresDatabase
-from faultline.drift import DriftEvent, DriftKind, Finding
+from faultline.drift import DriftEvent, DriftKind, DriftPart, Finding
 from faultline.ports.stores import RecordBatch
 
 Database = MemoryDatabase | PostgresDatabase
@@ -64,3 +64,44 @@ def test_a_type_without_events_has_none(database: Database) -> None:
     record(database, EVENT)
     assert database.drift_log().list("fan") == []
     assert database.drift_log().list("pump\0") == []
+
+
+# What replicas counted ----------------------------------------------------------------------------
+
+PART = DriftPart(
+    replica="replica-1",
+    machine_type="pump",
+    bundle_sha256="ab",
+    at_ms=NOON,
+    start_ms=NOON - 86_400_000,
+    end_ms=NOON - 1,
+    machines=7,
+    counts=b"\x00\xff counts",
+)
+
+
+def test_the_parts_of_all_replicas_are_read_back_whole(database: Database) -> None:
+    log = database.drift_log()
+    other = structs.replace(PART, replica="replica-2", at_ms=NOON + 1)
+    log.keep(other, 0)
+    log.keep(PART, 0)
+    assert log.parts(NOON) == [PART, other]
+    assert log.parts(NOON + 1) == [other]
+
+
+def test_a_part_takes_the_place_of_its_replicas_former_one(database: Database) -> None:
+    log = database.drift_log()
+    elsewhere = structs.replace(PART, machine_type="valve")
+    anew = structs.replace(PART, bundle_sha256="cd", at_ms=NOON + 60_000, counts=b"more")
+    for part in (PART, elsewhere, anew):
+        log.keep(part, 0)
+    assert log.parts(0) == [anew, elsewhere]
+
+
+def test_old_parts_are_dropped_whoever_kept_them(database: Database) -> None:
+    log = database.drift_log()
+    log.keep(PART, 0)
+    log.keep(structs.replace(PART, replica="replica-2", at_ms=NOON + 9), NOON)
+    assert len(log.parts(0)) == 2
+    log.keep(structs.replace(PART, replica="replica-2", at_ms=NOON + 10), NOON + 1)
+    assert [part.replica for part in log.parts(0)] == ["replica-2"]

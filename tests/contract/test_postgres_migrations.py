@@ -93,6 +93,7 @@ def as_the_first_release_left_it(connection: Connection) -> None:
             "ALTER COLUMN to_version SET NOT NULL; "
             "ALTER TABLE training_jobs DROP COLUMN committed; DROP TABLE comparisons; "
             "DROP TABLE gate_decisions, training_triggers, training_schedules, drift_events; "
+            "DROP TABLE drift_parts; "
             "ALTER TABLE training_jobs DROP COLUMN readings_then; "
             "UPDATE alembic_version SET version_num = '0001'"
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from faultline.adapters.episodes import LabelIdentity
 from faultline.alarms import Alarm, AlarmState
 from faultline.comparisons import Comparison
-from faultline.drift import DriftEvent
+from faultline.drift import DriftEvent, DriftPart
 from faultline.labels import FaultLabel
 from faultline.ports.broker import Partition
 from faultline.ports.gate_log import GateDecision
@@ -52,6 +52,8 @@ class Tables:
         By pair and counter.
     drift_events
         By id.
+    drift_parts
+        By machine type and replica.
     triggers
         In the order in which they were decided.
     schedules
@@ -71,6 +73,7 @@ class Tables:
     gate_decisions: dict[str, GateDecision] = field(default_factory=dict)
     comparisons: dict[tuple[str, ...], Comparison] = field(default_factory=dict)
     drift_events: dict[str, DriftEvent] = field(default_factory=dict)
+    drift_parts: dict[tuple[str, str], DriftPart] = field(default_factory=dict)
     triggers: list[Trigger] = field(default_factory=list)
     schedules: dict[str, tuple[str, int]] = field(default_factory=dict)
     turns: set[str] = field(default_factory=set)

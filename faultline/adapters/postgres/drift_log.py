@@ -1,15 +1,15 @@
-"""Drift events: written by the recorder, read by everyone."""
+"""Drift: events, written by the recorder, and what replicas counted. Read by everyone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
-from faultline.adapters.postgres.schema import drift_events
-from faultline.drift import DriftEvent
+from faultline.adapters.postgres.schema import drift_events, drift_parts
+from faultline.drift import DriftEvent, DriftPart
 
 if TYPE_CHECKING:
     from faultline.adapters.postgres.database import PostgresDatabase
@@ -45,6 +45,59 @@ class PostgresDriftLog:
                     machines=row["machines"],
                 )
                 for row in connection.execute(query.limit(limit)).mappings()
+            ]
+
+    def keep(self, part: DriftPart, oldest_ms: int) -> None:
+        """Put a part in place of the former one; see the port."""
+        row = {
+            "machine_type": part.machine_type,
+            "replica": part.replica,
+            "bundle_sha256": part.bundle_sha256,
+            "at": part.at_ms,
+            "since": part.start_ms,
+            "until": part.end_ms,
+            "machines": part.machines,
+            "counts": part.counts,
+        }
+        with self._database.transaction() as connection:
+            connection.execute(
+                insert(drift_parts)
+                .values(row)
+                .on_conflict_do_update(index_elements=["machine_type", "replica"], set_=row)
+            )
+            # Not those that another replica is just dropping or replacing: no circle of waiting.
+            old = (
+                select(drift_parts.c.machine_type, drift_parts.c.replica)
+                .where(drift_parts.c.at < oldest_ms)
+                .with_for_update(skip_locked=True)
+            )
+            connection.execute(
+                delete(drift_parts).where(
+                    tuple_(drift_parts.c.machine_type, drift_parts.c.replica).in_(old)
+                )
+            )
+
+    def parts(self, since_ms: int) -> Sequence[DriftPart]:
+        """Parts counted since then; see the port."""
+        columns = drift_parts.c
+        query = (
+            select(drift_parts)
+            .where(columns.at >= since_ms)
+            .order_by(columns.machine_type, columns.replica)
+        )
+        with self._database.transaction() as connection:
+            return [
+                DriftPart(
+                    replica=row["replica"],
+                    machine_type=row["machine_type"],
+                    bundle_sha256=row["bundle_sha256"],
+                    at_ms=row["at"],
+                    start_ms=row["since"],
+                    end_ms=row["until"],
+                    machines=row["machines"],
+                    counts=bytes(row["counts"]),
+                )
+                for row in connection.execute(query).mappings()
             ]
 
 

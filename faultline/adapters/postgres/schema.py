@@ -10,6 +10,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -245,6 +246,20 @@ drift_events = Table(
     Column("machines", BigInteger, nullable=False),
     Index(None, "machine_type", "at"),
     Index(None, "at"),
+)
+
+# One row per replica and machine type, replaced at every look; see `faultline.drift.DriftPart`.
+drift_parts = Table(
+    "drift_parts",
+    METADATA,
+    Column("machine_type", Text, primary_key=True),
+    Column("replica", Text, primary_key=True),
+    Column("bundle_sha256", Text, nullable=False),
+    Column("at", EpochMs, nullable=False),
+    Column("since", EpochMs, nullable=False),
+    Column("until", EpochMs, nullable=False),
+    Column("machines", BigInteger, nullable=False),
+    Column("counts", LargeBinary, nullable=False),
 )
 
 # Without a version until it is registered: the decision is written down before.

@@ -13,19 +13,22 @@ from numpy.typing import NDArray
 
 from faultline import drift, topics
 from faultline.adapters.memory.broker import MemoryBroker
+from faultline.adapters.memory.database import MemoryDatabase
 from faultline.alarms import AlarmPolicy
 from faultline.detector import Detector, MachineHistory, Window
 from faultline.detector.reference import make_reference
-from faultline.drift import DriftEvent, DriftKind, Finding
+from faultline.drift import DriftEvent, DriftKind, DriftPart, Finding
+from faultline.errors import Unavailable
 from faultline.judge import Model
 from faultline.ports.broker import Message, Partition
 from faultline.readings import encode_batch, make_reading
 from faultline.verdicts import Status, Verdict
-from services.predictor import drift as watching
+from services.predictor import drift_watched as watching
 from services.predictor.contest import Contest
-from services.predictor.drift import DriftWatch, Seen
+from services.predictor.drift import DriftWatch
 from services.predictor.drift_onset import DriftLimits, DriftPolicy, Onsets
 from services.predictor.drift_sample import DriftSample, Rows
+from services.predictor.drift_watched import Seen
 from services.predictor.fleet import Fleet
 from services.predictor.metrics import Metrics
 
@@ -47,11 +50,25 @@ class Setup:
         self.broker.create_topics(topics.ALL)
         self.clock = clock
         self.metrics = Metrics()
-        self.watch = DriftWatch(self.broker, policy, metrics=self.metrics, clock=clock)
+        self.store = Store()
+        self.models: dict[str, Model] = {}
+        self.policy = policy
+        self.watch = self.replica()
         self.detector = detector
         self.model = self.version("1")
         self._rng = np.random.default_rng(5)
         self._at_ms: dict[str, int] = {}
+
+    def replica(self) -> DriftWatch:
+        """Another process, on the same broker and store."""
+        return DriftWatch(
+            self.broker,
+            self.policy,
+            store=self.store,
+            models=lambda: self.models,
+            metrics=self.metrics,
+            clock=self.clock,
+        )
 
     def version(self, number: str) -> Model:
         values = np.random.default_rng(0).normal(size=(4_000, 2)) * 0.5
@@ -69,6 +86,7 @@ class Setup:
         status: Status = Status.NORMAL,
         machine_type: str = "pump",
         model: Model | None = None,
+        watch: DriftWatch | None = None,
     ) -> None:
         values = self._rng.normal(size=(rows, 2)) * 0.5
         scores = self._scores(values)
@@ -94,7 +112,8 @@ class Setup:
             ],
             model or self.model,
         )
-        self.watch.offer([seen])
+        self.models[machine_type] = seen.model
+        (watch or self.watch).offer([seen])
 
     def _scores(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of unshifted rows: what drifts is what the test says, and not the scores as well."""
@@ -265,7 +284,8 @@ def test_machine_types_are_apart(setup: Setup) -> None:
 def test_an_event_that_cannot_be_published_waits(setup: Setup) -> None:
     setup.see(900, shift=1.0)
     setup.broker.stop()
-    setup.look()
+    with pytest.raises(Unavailable):
+        setup.look()
     setup.broker.start()
     assert setup.told() == []
     setup.watch.tell()
@@ -308,6 +328,169 @@ def test_the_loop_looks_and_tells_until_it_is_told_to_stop(setup: Setup) -> None
         loop.join(_DEADLINE_S)
     assert len(setup.told()) == 1
     assert not loop.is_alive()
+
+
+# What is strange, and what is down -------------------------------------------------------------
+
+
+def strange(setup: Setup) -> Seen:
+    """A normal reading without a cluster: no version of ours says so."""
+    reading = make_reading("s", 0, {"flow": 0.0, "heat": 0.0}, "pump")
+    verdict = Verdict(timestamp_ms=0, status=Status.NORMAL, score=0.1, cluster=None)
+    return Seen("s", [reading], [verdict], setup.model)
+
+
+def failures(setup: Setup, step: str) -> float | None:
+    return setup.value("faultline_predictor_drift_failures_total", step=step)
+
+
+def test_a_strange_reading_is_passed_over_and_counted(setup: Setup) -> None:
+    setup.models["pump"] = setup.model
+    setup.watch.offer([strange(setup)])
+    setup.see(900, shift=1.0)
+    setup.look()
+    assert failures(setup, "sample") == 1.0
+    assert len(setup.told()) == 1
+
+
+def test_a_strange_bundle_ends_no_other_types_watch(setup: Setup) -> None:
+    assert setup.model.reference is not None
+    broken = replace(setup.model.reference, scores=np.zeros(0))
+    setup.see(900, machine="f", machine_type="fan", model=replace(setup.model, reference=broken))
+    setup.see(900, shift=1.0)
+    setup.look()
+    assert failures(setup, "count") == 1.0
+    assert len(setup.told()) == 1
+
+
+class Store:
+    """A store of what is counted that can be switched off."""
+
+    def __init__(self) -> None:
+        self._log = MemoryDatabase().drift_log()
+        self.down = threading.Event()
+        self.asked_in_vain = threading.Event()
+
+    def _check(self) -> None:
+        if self.down.is_set():
+            self.asked_in_vain.set()
+            raise Unavailable("the database is switched off")
+
+    def list(self, machine_type: str | None = None, limit: int = 100) -> Sequence[DriftEvent]:
+        return self._log.list(machine_type, limit)
+
+    def keep(self, part: DriftPart, oldest_ms: int) -> None:
+        self._check()
+        self._log.keep(part, oldest_ms)
+
+    def parts(self, since_ms: int) -> Sequence[DriftPart]:
+        self._check()
+        return self._log.parts(since_ms)
+
+
+def test_while_the_store_is_down_the_loop_waits_and_then_goes_on(setup: Setup) -> None:
+    setup.store.down.set()
+    stop = threading.Event()
+    setup.see(900, shift=1.0)
+    setup.clock.seconds += 61
+    loop = threading.Thread(target=setup.watch.run, args=(stop,))
+    loop.start()
+    try:
+        assert setup.store.asked_in_vain.wait(_DEADLINE_S)
+        setup.store.down.clear()
+        setup.clock.seconds += 61
+        until = threading.Event()
+        deadline = threading.Timer(_DEADLINE_S, until.set)
+        deadline.start()
+        while not setup.told() and not until.wait(0.02):
+            pass
+        deadline.cancel()
+    finally:
+        stop.set()
+        loop.join(_DEADLINE_S)
+    assert len(setup.told()) == 1
+
+
+# Several replicas ------------------------------------------------------------------------------
+
+
+def all_look(setup: Setup, *replicas: DriftWatch) -> None:
+    """Let each keep its counts, and judge."""
+    setup.clock.seconds += 60.0
+    for _ in range(2):
+        for replica in replicas:
+            replica.sample()
+            replica.look()
+            replica.tell()
+
+
+def test_any_replica_answers_for_the_machines_of_all(setup: Setup) -> None:
+    other = setup.replica()
+    setup.see(900, shift=1.0)
+    all_look(setup, setup.watch, other)
+    mine, its = setup.watch.looks()["pump"], other.looks()["pump"]
+    assert (its.readings, its.machines) == (mine.readings, mine.machines) == (900, 1)
+    assert its.findings == mine.findings
+    assert [one.name for one in its.drifting] == ["flow"]
+    assert len(setup.told()) == 1
+
+
+def test_drift_is_judged_over_the_machines_of_all(setup: Setup) -> None:
+    """Of one replica's machines alone it would be drift; of all it is none, as with one replica."""
+    other = setup.replica()
+    setup.see(300, shift=1.0)
+    setup.see(900, machine="b", watch=other)
+    all_look(setup, other, setup.watch)
+    look = other.looks()["pump"]
+    assert (look.readings, look.machines) == (1_200, 2)
+    [flow] = [one for one in look.findings if one.name == "flow"]
+    assert 0.05 < flow.statistic < 0.3
+    assert setup.told() == []
+
+
+def test_one_of_the_replicas_tells(setup: Setup) -> None:
+    other = setup.replica()
+    setup.see(100)
+    setup.see(100, machine="b", watch=other)
+    all_look(setup, setup.watch, other)
+    setup.see(900, shift=1.2)
+    setup.see(900, shift=1.2, machine="b", watch=other)
+    all_look(setup, setup.watch, other)
+    assert len(setup.told()) == 1
+    assert setup.told()[0].machines == 2
+
+
+def test_when_the_one_that_tells_is_gone_another_does(setup: Setup) -> None:
+    both = sorted((setup.watch, setup.replica()), key=lambda watch: watch._replica)
+    setup.see(100, watch=both[0])
+    setup.see(100, machine="b", watch=both[1])
+    all_look(setup, *both)
+    setup.clock.seconds += 3 * POLICY.poll_s
+    setup.see(900, shift=1.2, machine="b", watch=both[1])
+    all_look(setup, both[1])
+    assert len(setup.told()) == 1
+
+
+def test_after_a_restart_what_was_counted_before_goes_on_to_count(setup: Setup) -> None:
+    setup.see(900, shift=1.0)
+    setup.look()
+    anew = setup.replica()
+    setup.clock.seconds += 200
+    anew.look()
+    assert anew.looks()["pump"].readings == 900
+    assert [one.name for one in anew.looks()["pump"].drifting] == ["flow"]
+    setup.clock.seconds += POLICY.window_s / 2
+    anew.look()
+    assert anew.looks()["pump"].readings == 0
+
+
+def test_what_was_counted_of_another_version_does_not_count(setup: Setup) -> None:
+    other = setup.replica()
+    setup.see(900, shift=1.0)
+    setup.look()
+    setup.models["pump"] = replace(setup.version("1"), bundle_sha256="anew")
+    other.look()
+    assert other.looks()["pump"].readings == 0
 
 
 # When it begins and ends ----------------------------------------------------------------------
@@ -421,6 +604,16 @@ def test_more_machines_than_rows_keep_within_the_room() -> None:
     for number in range(1_000):
         add(sample, [number], f"m{number}")
     assert 25 <= len(kept(sample)) <= 100
+
+
+def test_when_many_fall_silent_the_others_get_finer_again() -> None:
+    sample = DriftSample(1, window_ms=10_000, most_rows=100)
+    for number in range(50):
+        add(sample, range(0, 10_000, 100), f"m{number}", now_s=0)
+    for start in range(0, 60_000, 1_000):
+        add(sample, range(10_000 + start, 11_000 + start, 100), "m0", now_s=20 + start / 1_000)
+        sample.rows(20 + start / 1_000)
+    assert len(kept(sample, now_s=80)) > 20
 
 
 def test_less_room_keeps_what_is_there_thinner() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import ks_2samp
 
 from faultline.detector import Detector, MachineHistory
 from faultline.detector.reference import (
@@ -15,6 +18,7 @@ from faultline.detector.reference import (
 )
 from faultline.drift import DriftKind, Finding
 from faultline.rows import take
+from services.predictor.drift_counts import added, counted, packed, unpacked
 from services.predictor.drift_look import look
 from services.predictor.drift_onset import DriftLimits, excess
 from services.predictor.drift_sample import Rows
@@ -84,7 +88,8 @@ def sampled(detector: Detector, values: NDArray[np.float64], number: int = 0) ->
 
 def compared(detector: Detector, reference: Reference, rows: Rows) -> tuple[Finding, ...]:
     d = len(detector.sensors)
-    return look(detector.sensors, np.zeros(d, dtype=np.bool_), reference, rows, LIMITS)
+    counts = counted(reference, rows)
+    return look(detector.sensors, np.zeros(d, dtype=np.bool_), reference, counts, LIMITS)
 
 
 def drifting(found: tuple[Finding, ...]) -> list[tuple[DriftKind, str]]:
@@ -156,7 +161,7 @@ def test_more_comparisons_need_more_certainty() -> None:
     def p_value(compared_sensors: int) -> float:
         slow = np.arange(38) > 17
         slow[: 18 - compared_sensors] = True
-        found = look(detector.sensors, slow, reference, rows, LIMITS)
+        found = look(detector.sensors, slow, reference, counted(reference, rows), LIMITS)
         [one] = [one for one in found if one.name == "s17"]
         assert one.p_value is not None
         return one.p_value
@@ -235,12 +240,70 @@ def test_missing_values_are_no_drift() -> None:
     assert "s02" not in {one.name for one in found}
 
 
+# Several replicas --------------------------------------------------------------------------------
+
+
+def test_the_counts_of_replicas_add_up_to_those_of_one_that_has_all() -> None:
+    detector = a_detector(3)
+    reference = reference_of(detector, a_history(1, 3, 5_000))
+    values = a_history(2, 3, 4_000) + np.array([0.0, 0.7, 0.0])
+    rows = sampled(detector, values.copy())
+    rows.values[::5, 2] = np.nan
+    parts = [counted(reference, rows.taken(part)) for part in (slice(0, 1_500), slice(1_500, None))]
+    total, at_once = added(parts, reference), counted(reference, rows)
+    for name in ("clusters", "sensors", "scores"):
+        np.testing.assert_array_equal(getattr(total, name), getattr(at_once, name))
+    # As near as two of the reference's values are; at the ends they are farther apart.
+    np.testing.assert_allclose(total.spreads, at_once.spreads, atol=0.3)
+    np.testing.assert_allclose(total.middle, at_once.middle, atol=0.01)
+    np.testing.assert_array_equal(
+        total.independent, np.maximum(parts[0].independent, parts[1].independent)
+    )
+
+
+def test_counts_survive_the_store() -> None:
+    detector = a_detector(3)
+    reference = reference_of(detector, a_history(1, 3, 5_000))
+    counts = counted(reference, sampled(detector, a_history(2, 3, 4_000)))
+    data = packed(counts)
+    for one, other in zip(unpacked(data, reference), counts, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(data) < 20_000
+
+
+@pytest.mark.parametrize("damage", [b"no counts", b""])
+def test_counts_that_are_none_are_refused(damage: bytes) -> None:
+    reference = reference_of(a_detector(3), a_history(1, 3, 500))
+    with pytest.raises(ValueError, match="counts cannot be read"):
+        unpacked(damage, reference)
+
+
+def test_counts_beside_another_reference_are_refused() -> None:
+    detector = a_detector(3)
+    reference = reference_of(detector, a_history(1, 3, 5_000))
+    data = packed(counted(reference, sampled(detector, a_history(2, 3, 400))))
+    with pytest.raises(ValueError, match="reshape"):
+        unpacked(data, reference_of(a_detector(4), a_history(1, 4, 5_000)))
+
+
+@pytest.mark.parametrize("digits", [1, 12])
+def test_counting_loses_nothing_of_the_statistic(digits: int) -> None:
+    """Of values that are measured in coarse steps neither, of which many are equal."""
+    detector = replace(a_detector(2), clusters=np.zeros((1, 2)))
+    reference = reference_of(detector, a_history(1, 2, 5_000, half=0.0).round(digits))
+    values = (a_history(2, 2, 3_000, half=0.0) + 0.4).round(digits)
+    found = {one.name: one for one in compared(detector, reference, sampled(detector, values))}
+    for column, name in enumerate(("s00", "s01")):
+        exact = ks_2samp(reference.values[:, column], values[:, column]).statistic
+        assert found[name].statistic == pytest.approx(exact, abs=1e-12)
+
+
 def test_a_slow_sensor_is_not_compared() -> None:
     detector = a_detector(4)
     reference = reference_of(detector, a_history(1, 4, 10_000))
     rows = sampled(detector, a_history(2, 4, 10_000) + 3.0)
     slow = np.array([False, True, False, False])
-    found = look(detector.sensors, slow, reference, rows, LIMITS)
+    found = look(detector.sensors, slow, reference, counted(reference, rows), LIMITS)
     assert "s01" not in {one.name for one in found}
 
 

@@ -1,0 +1,176 @@
+"""One machine type that is watched for drift: its sample, and a look at all replicas'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from faultline.detector.reference import Reference, machine_offsets, slow_sensors
+from faultline.drift import DriftPart, Finding
+from faultline.judge import Model
+from faultline.ports.clock import Clock
+from faultline.readings import Reading
+from faultline.telemetry import logger
+from faultline.verdicts import Status, Verdict
+from services.predictor.drift_counts import Counts, added, counted, packed, unpacked
+from services.predictor.drift_onset import DriftPolicy, Onsets, excess
+from services.predictor.drift_sample import DriftSample, Rows
+
+log = logger(__name__)
+
+COUNTED = frozenset({Status.NORMAL, Status.NEW_NORMAL})
+_CELLS = 16 * 1024 * 1024
+"""Numbers kept of all machine types together, 128 MB; they share the room."""
+
+
+class Seen(NamedTuple):
+    """Readings of one machine and what the version in Production said of them."""
+
+    machine_id: str
+    readings: Sequence[Reading]
+    verdicts: Sequence[Verdict]
+    model: Model
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the latest look at a machine type found, over all replicas.
+
+    Attributes
+    ----------
+    at_ms
+        When, milliseconds since the epoch.
+    start_ms, end_ms
+        First and last of the readings compared, by their own time; None without any.
+    readings, machines
+        How many were compared, and of how many machines replicas that run have some.
+    findings
+        Every comparison, the farthest over its threshold first.
+    drifting
+        Those of them that drift.
+    """
+
+    machine_type: str
+    model: Model
+    at_ms: int
+    start_ms: int | None
+    end_ms: int | None
+    readings: int
+    machines: int
+    findings: tuple[Finding, ...]
+    drifting: tuple[Finding, ...]
+
+
+class Watched:
+    """One machine type."""
+
+    def __init__(
+        self, machine_type: str, model: Model, reference: Reference, policy: DriftPolicy
+    ) -> None:
+        self.machine_type = machine_type
+        self._onsets = Onsets(policy.limits, policy.cooldown_s)
+        self._window_ms = round(policy.window_s * 1_000)
+        self._limits = policy.limits
+        self._rows = policy.rows
+        self.begin(model, reference)
+
+    def begin(self, model: Model, reference: Reference) -> None:
+        """Begin with a version: what another one said of readings is not to be compared."""
+        detector = model.detector
+        self.model = model
+        self._reference = reference
+        self._offsets = machine_offsets(detector)
+        self._slow = slow_sensors(detector)
+        self._sample = DriftSample(len(detector.sensors), self._window_ms, self._rows)
+        self._onsets.begin_anew()
+
+    def resize(self, types: int) -> None:
+        """Leave room for so many machine types."""
+        columns = len(self.model.detector.sensors) + 4
+        self._rows = max(1, min(self._rows, _CELLS // (types * columns)))
+        self._sample.resize(self._rows)
+
+    def add(self, judged: Seen, now_s: float) -> None:
+        """Sample readings."""
+        offset = self._offsets.get(judged.machine_id)
+        if offset is None and self._offsets:
+            return
+        pairs = zip(judged.readings, judged.verdicts, strict=True)
+        counted = [pair for pair in pairs if pair[1].status in COUNTED]
+        times = np.array([verdict.timestamp_ms for _, verdict in counted], dtype=np.int64)
+        taken = [counted[row] for row in self._sample.wanted(judged.machine_id, times).tolist()]
+        sensors = self.model.detector.sensors
+        values = np.array(
+            [[reading.sensors.get(name) for name in sensors] for reading, _ in taken],
+            dtype=np.float64,
+        ).reshape(len(taken), len(sensors))
+        said = [verdict for _, verdict in taken]
+        rows = Rows(
+            machine=np.zeros(len(taken), dtype=np.int64),
+            timestamps_ms=np.array([one.timestamp_ms for one in said], dtype=np.int64),
+            cluster=np.array([one.cluster for one in said], dtype=np.int64),
+            score=np.array([one.score for one in said], dtype=np.float64),
+            values=values if offset is None else values - offset,
+        )
+        self._sample.add(judged.machine_id, rows, now_s)
+
+    def part(self, replica: str, clock: Clock) -> DriftPart | None:
+        """Count what is sampled here; None without any readings."""
+        rows = self._sample.rows(clock.monotonic_s())
+        times = rows.timestamps_ms
+        if not len(times):
+            return None
+        return DriftPart(
+            replica=replica,
+            machine_type=self.machine_type,
+            bundle_sha256=self.model.bundle_sha256,
+            at_ms=clock.now_ms(),
+            start_ms=int(times.min()),
+            end_ms=int(times.max()),
+            machines=rows.machines,
+            counts=packed(counted(self._reference, rows)),
+        )
+
+    def look(
+        self, parts: Sequence[DriftPart], clock: Clock, running_since_ms: int
+    ) -> tuple[Look, tuple[Finding, ...]]:
+        """Compare what all replicas counted; also returns what there is to tell.
+
+        Parameters
+        ----------
+        running_since_ms
+            Whoever counted before this runs no more: its readings count, its machines are others'.
+        """
+        from services.predictor.drift_look import look  # noqa: PLC0415 - SciPy, when it is needed
+
+        own = [part for part in parts if part.bundle_sha256 == self.model.bundle_sha256]
+        counts = [(part, one) for part in own if (one := self._unpacked(part)) is not None]
+        total = added([one for _, one in counts], self._reference) if counts else None
+        found: tuple[Finding, ...] = ()
+        if total is not None:
+            sensors = self.model.detector.sensors
+            found = look(sensors, self._slow, self._reference, total, self._limits)
+        found = tuple(sorted(found, key=excess, reverse=True))
+        to_tell = self._onsets.follow(found, clock.monotonic_s())
+        seen = Look(
+            machine_type=self.machine_type,
+            model=self.model,
+            at_ms=clock.now_ms(),
+            start_ms=min((part.start_ms for part, _ in counts), default=None),
+            end_ms=max((part.end_ms for part, _ in counts), default=None),
+            readings=0 if total is None else total.readings,
+            machines=sum(part.machines for part, _ in counts if part.at_ms >= running_since_ms),
+            findings=found,
+            drifting=tuple(one for one in found if self._onsets.drifting(one)),
+        )
+        return seen, to_tell
+
+    def _unpacked(self, part: DriftPart) -> Counts | None:
+        try:
+            return unpacked(part.counts, self._reference)
+        except ValueError as error:
+            log.warning("a replica's counts are left out", replica=part.replica, why=str(error))
+            return None
