@@ -11,9 +11,10 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any, Protocol
@@ -87,13 +88,15 @@ class Containers:
     @contextmanager
     def with_variables(self, **variables: str) -> Iterator[Containers]:
         """The same project, as it would be with another `.env`."""
+        env_files = self.project.env_file
+        assert isinstance(env_files, list)
         with NamedTemporaryFile("w", suffix=".env") as file:
             file.writelines(f"{name}={value}\n" for name, value in variables.items())
             file.flush()
             project = DockerCompose(
                 ROOT,
                 compose_file_name=self.project.compose_file_name,
-                env_file=[*self.project.env_file, file.name],
+                env_file=[*env_files, file.name],
             )
             yield Containers(project, {**self.variables, **variables})
 
@@ -155,11 +158,14 @@ class Containers:
         finally:
             producer.close()
 
+    def _has(self, table: str, machine_type: str, rows: int) -> bool:
+        return self.count(table, machine_type) >= rows
+
     def wait_for(self, machine_type: str, readings: int) -> None:
         """Until so many readings are stored and judged; then there must be no more either."""
         for table in ("readings", "verdicts"):
             _until(
-                lambda table=table: self.count(table, machine_type) >= readings,
+                partial(self._has, table, machine_type, readings),
                 f"{readings} {table} of {machine_type}",
             )
         counts = [self.count(table, machine_type) for table in ("readings", "verdicts")]
@@ -309,9 +315,11 @@ _LOG_LINES = "60"
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put into a failed test's report how every container is, and the log of those that are ill."""
-    report: pytest.TestReport = yield
+    report = yield
     running = item.config.stash.get(_RUNNING, None)
     if report.failed and running is not None and item.get_closest_marker("compose"):
         report.sections.append(("containers", _condition(running)))
