@@ -13,11 +13,12 @@ from faultline.errors import Conflict
 
 
 class PromotionKind(StrEnum):
-    """How a change of Production came about."""
+    """How a change came about. `archived`: of a version beside Production, which stays."""
 
     PROMOTION = "promotion"
     ROLLBACK = "rollback"
     EXTERNAL = "external"
+    ARCHIVED = "archived"
 
 
 class PromotionState(StrEnum):
@@ -33,7 +34,7 @@ class Promotion(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     to_version, from_version
-        None: none is, or was, in Production.
+        None: none is, or was, in Production. Of the kind `archived`: None and the version.
     forced
         Whether the caller overrode the gate.
     gate, gate_reason
@@ -61,10 +62,17 @@ class TurnTaken(Conflict):
     """Somebody else changes the model's Production at the same time."""
 
 
+class Turn(Protocol):
+    """What one has who is the only one to change a model's Production."""
+
+    def require(self) -> None:
+        """Raise `Unavailable` when it was lost: another may have it by now."""
+
+
 class PromotionLog(Protocol):
     """Every method raises `Unavailable` while the store is down."""
 
-    def turn(self, model_name: str) -> AbstractContextManager[None]:
+    def turn(self, model_name: str) -> AbstractContextManager[Turn]:
         """Be the only one of all processes who changes the model's Production.
 
         It ends with the block, and with the process or its connection. Raises `TurnTaken`.
@@ -76,8 +84,11 @@ class PromotionLog(Protocol):
         Raises `TurnTaken` when another change of the model is begun.
         """
 
-    def finish(self, promotion_id: str, at_ms: int) -> None:
-        """What was begun has happened, at that time; again changes nothing."""
+    def finish(self, promotion_id: str, at_ms: int) -> bool:
+        """What was begun has happened, at that time; again changes nothing.
+
+        Returns whether it was still begun: if not, somebody else has finished it, or taken it back.
+        """
 
     def withdraw(self, promotion_id: str) -> None:
         """What was begun has not happened and will not: its row is gone."""
@@ -86,10 +97,16 @@ class PromotionLog(Protocol):
         """Its events are published."""
 
     def unfinished(self, model_name: str | None = None) -> Sequence[Promotion]:
-        """Changes that are begun or not yet announced, of all models when None; oldest first."""
+        """Changes that are begun or not yet announced, of all models when None; oldest first.
+
+        Those of versions beside Production are among them, and in no other answer.
+        """
 
     def list(self, model_name: str, limit: int = 100) -> Sequence[Promotion]:
         """The changes of a model that have happened, newest first."""
+
+    def live_models(self) -> Sequence[str]:
+        """Models of which a version is in Production by their last change, by name."""
 
     def live_at(self, model_name: str, at_ms: int) -> Promotion | None:
         """The change by which a version was in Production at that time; None when none was."""

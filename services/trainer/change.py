@@ -9,23 +9,23 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
-from uuid import UUID, uuid5
 
 from msgspec import structs
 
 from faultline.errors import Conflict, NotFound, Unavailable
-from faultline.events import ModelEvent, ModelEventKind
 from faultline.ports.clock import Clock
 from faultline.ports.promotions import (
     Promotion,
     PromotionKind,
     PromotionLog,
     PromotionState,
+    Turn,
     TurnTaken,
 )
 from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
 from faultline.telemetry import logger
 from services.trainer.announcer import Announcer
+from services.trainer.change_events import derived, events_of
 from services.trainer.record import GATE_REASON_TAG, GATE_TAG
 
 log = logger(__name__)
@@ -34,7 +34,7 @@ FORCED_TAG = "forced"
 EXTERNAL_TAG = "external"
 _LOOK_EVERY_S = 0.05
 _ANNOUNCE_S = 1.0
-_NAMESPACE = UUID("6f0d2f55-9a0f-4c8b-8a47-6d5e3c1b7a90")
+_PUT_BACK_S = 10.0
 
 
 class Wanted(NamedTuple):
@@ -66,6 +66,10 @@ class Changes:
 
     Steps 1 to 3 are made in the model's turn, which only one process has. What was cut off there is
     finished or taken back by whoever has the next turn, see `complete`; events by `announce`.
+
+    A turn may be lost: its connection ends, and another has it while this one hangs in the
+    registry. It is looked at before every step, and whose row was meanwhile finished or taken back
+    by another has not won, and puts back what it may have moved since.
     """
 
     def __init__(
@@ -76,11 +80,12 @@ class Changes:
         self._announcer = announcer
         self._clock = clock
         self._announcing = threading.Lock()
+        self._mine = _Turns()
 
     def newest(self, name: str) -> Promotion | None:
         """The last change of a model, be it only begun; None when there has been none."""
         for change in self._log.unfinished(name):
-            if change.state is PromotionState.BEGUN:
+            if change.state is PromotionState.BEGUN and change.kind is not PromotionKind.ARCHIVED:
                 return change
         return next(iter(self._log.list(name, 1)), None)
 
@@ -107,12 +112,13 @@ class Changes:
         with ExitStack() as stack:
             while True:
                 try:
-                    stack.enter_context(self._log.turn(name))
+                    self._mine.held[name] = stack.enter_context(self._log.turn(name))
                     break
                 except TurnTaken:
                     if self._clock.monotonic_s() >= until_s:
                         raise
                 self._clock.sleep(_LOOK_EVERY_S)
+            stack.callback(self._mine.held.pop, name, None)
             self._complete(name)
             yield
 
@@ -145,8 +151,23 @@ class Changes:
             gate=tags.get(GATE_TAG),
             gate_reason=tags.get(GATE_REASON_TAG),
         )
-        self._log.begin(begun)
-        return self._make(begun, begun.at_ms)
+        return self._begin(begun)
+
+    def archive(self, name: str, version: str, *, actor: str, reason: str) -> None:
+        """Archive a version beside Production, in the model's turn; raises as `carry_out` does."""
+        at_ms = self._clock.now_ms()
+        self._begin(
+            Promotion(
+                promotion_id=derived(f"archived|{name}|{version}|{at_ms}"),
+                model_name=name,
+                to_version=None,
+                from_version=version,
+                at_ms=at_ms,
+                actor=actor,
+                reason=reason,
+                kind=PromotionKind.ARCHIVED,
+            )
+        )
 
     def announce(self, name: str | None = None) -> None:
         """Publish the events of all changes that have happened and are not announced yet.
@@ -162,27 +183,24 @@ class Changes:
         try:
             for change in self._log.unfinished(name):
                 if change.state is PromotionState.DONE:
-                    self._announcer.announce(_events(change))
+                    self._announcer.announce(events_of(change))
                     self._log.mark_announced(change.promotion_id)
         finally:
             self._announcing.release()
 
-    def announce_archived(self, name: str, version: str, *, actor: str, reason: str) -> None:
-        """Publish that a version beside Production is Archived now; raises `Unavailable`."""
-        at_ms = self._clock.now_ms()
-        self._announcer.announce(
-            [
-                ModelEvent(
-                    event_id=derived(f"archived|{name}|{version}|{at_ms}"),
-                    kind=ModelEventKind.ARCHIVED,
-                    model_name=name,
-                    model_version=version,
-                    at_ms=at_ms,
-                    actor=actor,
-                    reason=reason,
-                )
-            ]
-        )
+    def _begin(self, begun: Promotion) -> Promotion:
+        self._mine.held[begun.model_name].require()
+        self._log.begin(begun)
+        return self._make(begun, begun.at_ms)
+
+    def _put_back(self, name: str, version: str | None) -> None:
+        """Undo what was moved after the turn was lost: what the log says is the truth."""
+        with self.turn(name, _PUT_BACK_S):
+            newest = self.newest(name)
+            wanted = None if newest is None else newest.to_version
+            if wanted not in {None, version} and self._live(name) == version:
+                self._registry.promote(name, str(wanted))
+                log.warning("a promotion that came too late was undone", model=name, of=version)
 
     def _complete(self, name: str) -> None:
         """Finish what someone who is gone has begun; take it back where it cannot be finished."""
@@ -191,33 +209,53 @@ class Changes:
                 continue
             live = self._live(name)
             told = {"model": name, "from": begun.from_version, "to": begun.to_version}
-            if live not in {begun.from_version, begun.to_version}:
+            beside = begun.kind is PromotionKind.ARCHIVED
+            if not beside and live not in {begun.from_version, begun.to_version}:
                 self._log.withdraw(begun.promotion_id)
                 log.warning("promotion taken back: another version is live", **told, live=live)
                 continue
-            made = live == begun.to_version
+            made = not beside and live == begun.to_version
             try:
                 self._make(begun, begun.at_ms if made else max(self._clock.now_ms(), begun.at_ms))
+            except TurnTaken:
+                # Whoever had begun it was not gone.
+                continue
             except (NotFound, Conflict) as error:
                 log.warning("promotion taken back", **told, why=str(error))
             else:
                 log.info("promotion completed that was cut off", **told)
 
     def _make(self, begun: Promotion, at_ms: int) -> Promotion:
+        turn = self._mine.held[begun.model_name]
+        turn.require()
         try:
             self._move(begun)
         except (NotFound, Conflict) as error:
-            if self._live(begun.model_name) != begun.to_version:
+            beside = begun.kind is PromotionKind.ARCHIVED
+            if beside or self._live(begun.model_name) != begun.to_version:
                 self._log.withdraw(begun.promotion_id)
                 raise
             # The alias is the truth, and it is there; reconciling goes on trying the stages.
             log.warning("stages cannot be moved", model=begun.model_name, why=str(error))
-        self._log.finish(begun.promotion_id, at_ms)
+        if not self._log.finish(begun.promotion_id, at_ms):
+            try:
+                turn.require()
+            except Unavailable:
+                self._put_back(begun.model_name, begun.to_version)
+            raise TurnTaken(
+                f"another changed Production of {begun.model_name} while the registry took long; "
+                "look at its history, then ask again"
+            )
         return structs.replace(begun, state=PromotionState.DONE, at_ms=at_ms)
 
     def _move(self, change: Promotion) -> None:
         name = change.model_name
-        if change.to_version is not None:
+        if change.kind is PromotionKind.ARCHIVED:
+            assert change.from_version is not None
+            if self._live(name) == change.from_version:
+                raise Conflict(f"version {change.from_version} of {name} is in Production by now")
+            self._registry.set_stage(name, change.from_version, Stage.ARCHIVED)
+        elif change.to_version is not None:
             tags = _remarks(change)
             if tags:
                 self._registry.set_tags(name, change.to_version, tags)
@@ -237,9 +275,11 @@ class Changes:
         return None if live is None else live.version
 
 
-def derived(text: str) -> str:
-    """An id that is the same whenever it is made of the same text."""
-    return str(uuid5(_NAMESPACE, text))
+class _Turns(threading.local):
+    """The turns that this thread has, by model."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Turn] = {}
 
 
 def _remarks(change: Promotion) -> dict[str, str]:
@@ -250,36 +290,3 @@ def _remarks(change: Promotion) -> dict[str, str]:
     if change.kind is PromotionKind.EXTERNAL:
         tags[EXTERNAL_TAG] = change.reason
     return tags
-
-
-def _events(change: Promotion) -> list[ModelEvent]:
-    told = []
-    rolled_back = change.kind is PromotionKind.ROLLBACK
-    if change.to_version is not None:
-        told.append(
-            ModelEvent(
-                event_id=derived(f"{change.promotion_id}|promoted"),
-                kind=ModelEventKind.ROLLED_BACK if rolled_back else ModelEventKind.PROMOTED,
-                model_name=change.model_name,
-                model_version=change.to_version,
-                at_ms=change.at_ms,
-                actor=change.actor,
-                reason=change.reason,
-                previous_version=change.from_version,
-            )
-        )
-    if change.from_version is not None:
-        told.append(
-            ModelEvent(
-                event_id=derived(f"{change.promotion_id}|archived"),
-                kind=ModelEventKind.ARCHIVED,
-                model_name=change.model_name,
-                model_version=change.from_version,
-                at_ms=change.at_ms,
-                actor=change.actor,
-                reason=f"version {change.to_version} took its place"
-                if change.to_version is not None
-                else change.reason,
-            )
-        )
-    return told

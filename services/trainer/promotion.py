@@ -12,7 +12,8 @@ from faultline.errors import Conflict, Unavailable
 from faultline.ports.promotions import Promotion, PromotionKind, PromotionLog, TurnTaken
 from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
 from faultline.telemetry import logger
-from services.trainer.change import Changes, Wanted, derived
+from services.trainer.change import Changes, Wanted
+from services.trainer.change_events import derived
 from services.trainer.reconciliation import Reconciler
 from services.trainer.record import GATE_REASON_TAG, GATE_TAG, PASSED
 from services.trainer.rollback import version_before
@@ -91,10 +92,12 @@ class Promotions:
                     f"version {version} of {name} is in Production; promote another version, which "
                     "archives this one"
                 )
-            moved = self._registry.set_stage(name, version, stage)
-        if stage is Stage.ARCHIVED:
-            self._changes.announce_archived(name, version, actor=actor, reason=reason)
-        return Move(moved, None, None)
+            if stage is Stage.ARCHIVED:
+                self._changes.archive(name, version, actor=actor, reason=reason)
+            else:
+                self._registry.set_stage(name, version, stage)
+        self._announce(name)
+        return Move(self._registry.version(name, version), None, None)
 
     def roll_back(self, name: str, to: str | None, *, actor: str, reason: str) -> Move:
         """Put an earlier version into Production again; the gate is not asked.
@@ -217,11 +220,14 @@ class Promotions:
                 forced=forced,
                 once_for=once_for,
             )
+        self._announce(name)
+        return done
+
+    def _announce(self, name: str) -> None:
         try:
             self._changes.announce(name)
         except Unavailable as error:
-            log.warning("promotion is announced later", model=name, why=str(error))
-        return done
+            log.warning("a change is announced later", model=name, why=str(error))
 
     def _put(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from faultline.errors import Conflict, NotFound, Unavailable
+from faultline.errors import Conflict, NotFound
 from faultline.ports.promotions import (
     Promotion,
     PromotionKind,
@@ -20,7 +20,8 @@ from faultline.ports.promotions import (
 from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
 from faultline.service import repeating
 from faultline.telemetry import logger
-from services.trainer.change import Changes, Wanted, derived
+from services.trainer.change import Changes, Wanted
+from services.trainer.change_events import derived
 from services.trainer.record import GATE_TAG
 from services.trainer.wording import gate_said
 
@@ -70,7 +71,9 @@ class Reconciler:
             for change in self._log.unfinished()
             if change.state is PromotionState.BEGUN
         }
-        for name in sorted(cut_off.union(self._registry.models())):
+        # One that is live by the log and no longer registered was deleted.
+        names = cut_off.union(self._registry.models(), self._log.live_models())
+        for name in sorted(names):
             try:
                 if name in cut_off or self._is_off(name):
                     with self._changes.turn(name):
@@ -89,7 +92,7 @@ class Reconciler:
         logged = None if newest is None else newest.to_version
         live = live_by_others(versions, logged)
         if (live.version if live is not None else None) != logged:
-            newest = self._changes.carry_out(name, _wanted(live, newest))
+            newest = self._changes.carry_out(name, _wanted(live, newest, versions))
             log.warning(
                 "Production was changed by another client",
                 model=name,
@@ -110,19 +113,17 @@ class Reconciler:
         stage = stage_by_others(version)
         if stage is None:
             return
-        self._registry.set_stage(version.name, version.version, stage)
-        log.info("stage was changed by another client", model=version.name, to=str(stage))
         replaced = newest is not None and newest.from_version == version.version
         if stage is Stage.ARCHIVED and not replaced:
-            try:
-                self._changes.announce_archived(
-                    version.name,
-                    version.version,
-                    actor=EXTERNAL,
-                    reason="archived by another client of the registry",
-                )
-            except Unavailable as error:
-                log.warning("not announced", model=version.name, why=str(error))
+            self._changes.archive(
+                version.name,
+                version.version,
+                actor=EXTERNAL,
+                reason="archived by another client of the registry",
+            )
+        else:
+            self._registry.set_stage(version.name, version.version, stage)
+        log.info("stage was changed by another client", model=version.name, to=str(stage))
 
     def _is_off(self, name: str) -> bool:
         newest = self._changes.newest(name)
@@ -197,10 +198,18 @@ def _is_mirrored(versions: Sequence[ModelVersion], live: ModelVersion) -> bool:
     )
 
 
-def _wanted(live: ModelVersion | None, newest: Promotion | None) -> Wanted:
+def _wanted(
+    live: ModelVersion | None, newest: Promotion | None, versions: Sequence[ModelVersion]
+) -> Wanted:
     follows = "first" if newest is None else newest.promotion_id
     if live is None:
-        reason = "the alias production was removed by another client of the registry"
+        logged = None if newest is None else newest.to_version
+        what = "the alias production was removed"
+        if not versions:
+            what = "the model was deleted"
+        elif logged not in {one.version for one in versions}:
+            what = f"version {logged} was deleted"
+        reason = f"{what} by another client of the registry"
     else:
         gate = live.tags.get(GATE_TAG)
         reason = "moved by another client of the registry; " + (gate_said(gate))

@@ -152,6 +152,53 @@ def test_the_live_version_is_that_of_the_last_change_until_then(database: Databa
     assert at == {-1: None, 0: "1", 9: "1", 10: "2", 19: "2", 20: None}
 
 
+def test_only_what_is_begun_can_be_finished(database: Database) -> None:
+    log = database.promotion_log()
+    log.begin(change(1, NOON))
+    assert log.finish(f"{PUMP}-1", NOON)
+    assert not log.finish(f"{PUMP}-1", NOON)
+    log.begin(change(2, NOON))
+    log.withdraw(f"{PUMP}-2")
+    assert not log.finish(f"{PUMP}-2", NOON)
+
+
+def test_models_with_a_version_in_production_are_known_by_their_last_change(
+    database: Database,
+) -> None:
+    log = database.promotion_log()
+    assert log.live_models() == []
+    happened(
+        log,
+        change(1, NOON, model="faultline-valve"),
+        change(2, NOON),
+        structs.replace(change(1, NOON - 5), to_version=None),
+        change(1, NOON, model="faultline-fan"),
+        structs.replace(change(2, NOON + 1, model="faultline-fan"), to_version=None),
+    )
+    log.begin(change(1, NOON, model="faultline-host"))
+    assert log.live_models() == [PUMP, "faultline-valve"]
+
+
+def test_what_becomes_of_a_version_beside_production_is_no_change_of_it(
+    database: Database,
+) -> None:
+    log = database.promotion_log()
+    archived = structs.replace(
+        change(3, NOON + 5), to_version=None, from_version="3", kind=PromotionKind.ARCHIVED
+    )
+    happened(log, change(1, NOON), archived)
+    assert log.list(PUMP) == [done(change(1, NOON))]
+    live = log.live_at(PUMP, NOON + 9)
+    assert live is not None
+    assert log.live_models() == [PUMP]
+    assert log.unfinished(PUMP) == [done(change(1, NOON)), done(archived)]
+
+
+def test_who_has_the_turn_is_told_so(database: Database) -> None:
+    with database.promotion_log().turn(PUMP) as turn:
+        turn.require()
+
+
 def test_only_one_has_the_turn_of_a_model(database: Database) -> None:
     with database.promotion_log().turn(PUMP):
         with (
@@ -190,18 +237,22 @@ def test_of_many_who_want_the_turn_at_once_one_gets_it(database: Database) -> No
         assert sorted(threads.map(try_it, range(wanted))) == [False] * 4 + [True]
 
 
+def end_its_connection(engine: Engine) -> None:
+    """Do what the server does when a process is killed."""
+    with engine.begin() as connection:
+        ended = connection.scalar(
+            text(
+                "SELECT bool_and(pg_terminate_backend(pid, 20000)) FROM pg_locks "
+                "WHERE locktype = 'advisory' AND database = "
+                "(SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+        )
+    assert ended
+
+
 def lose_the_turn(log: PromotionLog, engine: Engine) -> None:
     with log.turn(PUMP):
-        with engine.begin() as connection:
-            # What the server does when a process is killed.
-            ended = connection.scalar(
-                text(
-                    "SELECT bool_and(pg_terminate_backend(pid, 20000)) FROM pg_locks "
-                    "WHERE locktype = 'advisory' AND database = "
-                    "(SELECT oid FROM pg_database WHERE datname = current_database())"
-                )
-            )
-        assert ended
+        end_its_connection(engine)
         with log.turn(PUMP):
             pass
 
@@ -212,3 +263,40 @@ def test_a_turn_whose_connection_is_lost_is_free_for_others_and_known_to_be_lost
 ) -> None:
     with pytest.raises(Unavailable):
         lose_the_turn(postgres.promotion_log(), engine)
+
+
+@pytest.mark.real
+def test_a_turn_can_be_asked_whether_it_was_lost(
+    postgres: PostgresDatabase, engine: Engine
+) -> None:
+    def overstay() -> None:
+        with postgres.promotion_log().turn(PUMP) as turn:
+            end_its_connection(engine)
+            turn.require()
+            pytest.fail("it went on without the turn")
+
+    with pytest.raises(Unavailable):
+        overstay()
+
+
+@pytest.mark.real
+def test_what_is_raised_in_a_turn_that_was_lost_is_what_is_raised(
+    postgres: PostgresDatabase, engine: Engine
+) -> None:
+    def overstay() -> None:
+        with postgres.promotion_log().turn(PUMP):
+            end_its_connection(engine)
+            raise TurnTaken("overtaken")
+
+    with pytest.raises(TurnTaken, match="overtaken"):
+        overstay()
+
+
+@pytest.mark.real
+def test_a_turn_is_not_lost_by_waiting(postgres: PostgresDatabase, engine: Engine) -> None:
+    """The server ends other transactions that are idle for two minutes."""
+    with postgres.promotion_log().turn(PUMP) as turn:
+        idle = text("SHOW idle_in_transaction_session_timeout")
+        assert turn._connection.scalar(idle) == "0"
+    with postgres.transaction() as connection:
+        assert connection.scalar(idle) == "2min"

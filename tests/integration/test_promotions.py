@@ -28,7 +28,7 @@ from faultline.adapters.postgres.migration import migrate
 from faultline.errors import Conflict
 from faultline.local.home import Endpoints
 from faultline.ports.broker import Partition
-from faultline.ports.promotions import Promotion
+from faultline.ports.promotions import Promotion, Turn
 from faultline.ports.registry import ModelRegistry, Stage, TrainingRun
 from faultline.settings import KafkaSettings, RegistrySettings
 from services.trainer.announcer import Announcer
@@ -101,7 +101,7 @@ class World:
 
     def new_registry(self) -> MlflowRegistry:
         return MlflowRegistry(
-            RegistrySettings(mlflow_tracking_uri=self.platform.mlflow, mlflow_timeout_s=20.0)
+            RegistrySettings(MLFLOW_TRACKING_URI=self.platform.mlflow, mlflow_timeout_s=20.0)
         )
 
     def trainer(self, log: Any = None, registry: ModelRegistry | None = None) -> Trainer:
@@ -161,7 +161,7 @@ class Together:
         self._log = database.promotion_log()
         self._all_here: threading.Barrier | None = all_here
 
-    def turn(self, model_name: str) -> AbstractContextManager[None]:
+    def turn(self, model_name: str) -> AbstractContextManager[Turn]:
         if self._all_here is not None:
             self._all_here.wait(_PATIENCE_S)
             self._all_here = None
@@ -292,6 +292,21 @@ def test_an_alias_that_was_removed_by_hand_leaves_production_empty(world: World,
     assert world.rows(name)[0] == (None, "1", "external")
     assert world.log.live_at(name, SystemClock().now_ms()) is None
     assert world.stages(name)["1"] is Stage.ARCHIVED
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["model", "version"])
+def test_what_was_deleted_by_hand_leaves_production_empty(
+    world: World, name: str, whole: bool
+) -> None:
+    if whole:
+        world.client.delete_registered_model(name)
+    else:
+        world.client.delete_model_version(name, "1")
+    for _ in range(2):
+        world.trainer().reconciler.look()
+    assert world.rows(name) == [(None, "1", "external"), ("1", None, "promotion")]
+    assert world.log.live_at(name, SystemClock().now_ms()) is None
+    assert world.told(name) == [("promoted", "1"), ("archived", "1")]
 
 
 def test_a_rollback_brings_an_archived_version_back(world: World, name: str) -> None:

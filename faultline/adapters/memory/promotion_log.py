@@ -9,7 +9,14 @@ from typing import Any
 from msgspec import structs
 
 from faultline.adapters.memory.tables import Tables
-from faultline.ports.promotions import Promotion, PromotionState, TurnTaken
+from faultline.ports.promotions import Promotion, PromotionKind, PromotionState, TurnTaken
+
+
+class MemoryTurn:
+    """`Turn` in memory: never lost."""
+
+    def require(self) -> None:
+        """It is there."""
 
 
 class MemoryPromotionLog:
@@ -19,7 +26,7 @@ class MemoryPromotionLog:
         self._tables = tables
 
     @contextmanager
-    def turn(self, model_name: str) -> Iterator[None]:
+    def turn(self, model_name: str) -> Iterator[MemoryTurn]:
         """Be the only one; see the port."""
         with self._tables.lock:
             if model_name in self._tables.turns:
@@ -29,7 +36,7 @@ class MemoryPromotionLog:
                 )
             self._tables.turns.add(model_name)
         try:
-            yield
+            yield MemoryTurn()
         finally:
             with self._tables.lock:
                 self._tables.turns.discard(model_name)
@@ -47,11 +54,13 @@ class MemoryPromotionLog:
                 )
             self._tables.promotions[begun.promotion_id] = begun
 
-    def finish(self, promotion_id: str, at_ms: int) -> None:
+    def finish(self, promotion_id: str, at_ms: int) -> bool:
         """What was begun has happened; see the port."""
         with self._tables.lock:
-            if self._is_begun(promotion_id):
-                self._change(promotion_id, state=PromotionState.DONE, at_ms=at_ms)
+            if not self._is_begun(promotion_id):
+                return False
+            self._change(promotion_id, state=PromotionState.DONE, at_ms=at_ms)
+            return True
 
     def withdraw(self, promotion_id: str) -> None:
         """What was begun will not happen; see the port."""
@@ -77,6 +86,12 @@ class MemoryPromotionLog:
         """The changes of a model, newest first."""
         return self._newest_first(model_name)[:limit]
 
+    def live_models(self) -> Sequence[str]:
+        """Models of which a version is in Production; see the port."""
+        names = sorted({each.model_name for each in self._of(None)})
+        last = ((name, next(iter(self._newest_first(name)), None)) for name in names)
+        return [name for name, one in last if one is not None and one.to_version is not None]
+
     def live_at(self, model_name: str, at_ms: int) -> Promotion | None:
         """The change by which a version was in Production at that time; see the port."""
         changes = (each for each in self._newest_first(model_name) if each.at_ms <= at_ms)
@@ -92,7 +107,11 @@ class MemoryPromotionLog:
         last_told_first = self._of(model_name)[::-1]
         # The sort keeps the order of those of one millisecond.
         return sorted(
-            (each for each in last_told_first if each.state is PromotionState.DONE),
+            (
+                each
+                for each in last_told_first
+                if each.state is PromotionState.DONE and each.kind is not PromotionKind.ARCHIVED
+            ),
             key=lambda promotion: -promotion.at_ms,
         )
 

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
+from faultline.adapters.postgres.outages import outages_as_unavailable
 from faultline.adapters.postgres.schema import promotions
+from faultline.errors import Unavailable
 from faultline.ports.promotions import Promotion, PromotionKind, PromotionState, TurnTaken
 
 if TYPE_CHECKING:
@@ -17,6 +30,31 @@ if TYPE_CHECKING:
 
 _LOCK = 7_215
 _columns = promotions.c
+_OF_PRODUCTION = and_(
+    _columns.state == PromotionState.DONE.value, _columns.kind != PromotionKind.ARCHIVED.value
+)
+# The turn may have to wait for the registry longer than other transactions may be idle; a host that
+# vanished is noticed by the connection itself.
+_PATIENT = text("""
+    SET LOCAL idle_in_transaction_session_timeout = 0;
+    SET LOCAL tcp_keepalives_idle = 15;
+    SET LOCAL tcp_keepalives_interval = 5;
+    SET LOCAL tcp_keepalives_count = 3;
+""")
+
+
+class PostgresTurn:
+    """`Turn` on PostgreSQL: the connection whose transaction has the lock."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def require(self) -> None:
+        """Raise `Unavailable` when the connection, and so the turn, was lost."""
+        if self._connection.invalidated:
+            raise Unavailable("PostgreSQL: the connection was lost that changes of Production need")
+        with outages_as_unavailable():
+            self._connection.execute(select(1))
 
 
 class PostgresPromotionLog:
@@ -26,20 +64,29 @@ class PostgresPromotionLog:
         self._database = database
 
     @contextmanager
-    def turn(self, model_name: str) -> Iterator[None]:
+    def turn(self, model_name: str) -> Iterator[PostgresTurn]:
         """Be the only one; see the port.
 
         An advisory lock of a transaction: PostgreSQL lets go of it when the process dies, and after
-        two minutes when its host has vanished.
+        half a minute when its host has vanished. It may be idle as long as the registry takes.
         """
         lock = func.pg_try_advisory_xact_lock(_LOCK, func.hashtext(_askable(model_name)))
         with self._database.transaction() as connection:
+            connection.execute(_PATIENT)
             if not connection.scalar(select(lock)):
                 raise TurnTaken(
                     f"another change of {model_name}'s Production is being made at this moment; "
                     "look at its history, then ask again"
                 )
-            yield
+            turn = PostgresTurn(connection)
+            try:
+                yield turn
+            except BaseException:
+                # Of a connection that was lost nothing can be rolled back, and that it was lost
+                # must not be raised in place of this.
+                with suppress(Unavailable):
+                    turn.require()
+                raise
 
     def begin(self, promotion: Promotion) -> None:
         """Write down what is intended; see the port."""
@@ -67,14 +114,15 @@ class PostgresPromotionLog:
                     "finished; look at its history, then ask again"
                 )
 
-    def finish(self, promotion_id: str, at_ms: int) -> None:
+    def finish(self, promotion_id: str, at_ms: int) -> bool:
         """What was begun has happened; see the port."""
         with self._database.transaction() as connection:
-            connection.execute(
+            finished = connection.execute(
                 update(promotions)
                 .where(_begun(promotion_id))
                 .values(state=PromotionState.DONE.value, at=at_ms)
             )
+            return finished.rowcount > 0
 
     def withdraw(self, promotion_id: str) -> None:
         """What was begun will not happen; see the port."""
@@ -103,6 +151,19 @@ class PostgresPromotionLog:
         """The changes of a model, newest first."""
         return self._found(_newest_first(model_name).limit(limit))
 
+    def live_models(self) -> Sequence[str]:
+        """Models of which a version is in Production; see the port."""
+        last = (
+            select(_columns.model_name, _columns.to_version)
+            .ext(distinct_on(_columns.model_name))
+            .where(_OF_PRODUCTION)
+            .order_by(_columns.model_name, _columns.at.desc(), _columns.position.desc())
+            .subquery()
+        )
+        query = select(last.c.model_name).where(last.c.to_version.is_not(None))
+        with self._database.transaction() as connection:
+            return sorted(connection.scalars(query))
+
     def live_at(self, model_name: str, at_ms: int) -> Promotion | None:
         """The change by which a version was in Production at that time; see the port."""
         query = _newest_first(model_name).where(_columns.at <= at_ms).limit(1)
@@ -126,10 +187,7 @@ def _begun(promotion_id: str) -> ColumnElement[bool]:
 def _newest_first(model_name: str) -> Select[Any]:
     return (
         select(promotions)
-        .where(
-            _columns.model_name == _askable(model_name),
-            _columns.state == PromotionState.DONE.value,
-        )
+        .where(_columns.model_name == _askable(model_name), _OF_PRODUCTION)
         .order_by(_columns.at.desc(), _columns.position.desc())
     )
 

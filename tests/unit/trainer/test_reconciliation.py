@@ -119,6 +119,36 @@ def test_an_alias_that_was_removed_leaves_production_empty(world: Any) -> None:
     assert rows(world)[0] == ("2", None, "promotion")
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["model", "version"])
+def test_what_was_deleted_in_production_leaves_it_empty(world: Any, whole: bool) -> None:
+    before_ms = world.clock.now_ms()
+    if whole:
+        del world.registry.port._versions[NAME]
+    else:
+        del world.registry.port._versions[NAME]["1"]
+    for _ in range(3):
+        look(world)
+    assert rows(world) == [(None, "1", "external"), ("1", None, "promotion")]
+    what = "the model was deleted" if whole else "version 1 was deleted"
+    assert world.log.list(NAME)[0].reason == f"{what} by another client of the registry"
+    last = world.events()[-1]
+    assert (last.kind, last.model_version) == (ModelEventKind.ARCHIVED, "1")
+    assert last.reason.startswith(what)
+    history = f"/api/v1/ml/models/{NAME}/history"
+    then = world.http.get(history, params={"at": before_ms}).json()["live"]
+    assert then["version"] == "1"
+    assert world.http.get(history, params={"at": world.clock.now_ms()}).json()["live"] is None
+
+
+def test_a_model_that_was_deleted_can_be_made_anew(world: Any, tmp_path: Path) -> None:
+    del world.registry.port._versions[NAME]
+    look(world)
+    run_id = world.registry.log_run(TrainingRun(NAME, "run", {}, [], {}, tmp_path))
+    world.registry.register(NAME, run_id, {"gate": "passed"}, "")
+    world.trainer.promotions.promote(NAME, "1", actor="ada", reason="anew")
+    assert rows(world)[0] == ("1", None, "promotion")
+
+
 def test_the_stage_of_the_version_in_production_is_set_back_to_what_the_alias_says(
     world: Any,
 ) -> None:
