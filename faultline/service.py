@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from faultline.errors import FaultlineError, Unavailable
+from faultline.gathering import Gathering
 from faultline.telemetry import logger
 
 log = logger(__name__)
@@ -107,7 +108,13 @@ def serve(app: ASGIApp, host: str, port: int, loops: Sequence[Loop] = ()) -> int
         for loop in loops
     ]
     config = uvicorn.Config(
-        app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=10
+        app,
+        host=host,
+        port=port,
+        http=Gathering,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=10,
     )
     server = uvicorn.Server(config)
 
