@@ -87,15 +87,15 @@ def counted(reference: Reference, rows: Rows) -> Counts:
     sensors, spreads = [], np.full((d, len(SPREAD)), np.nan)
     for column in range(d):
         values = rows.values[comparable, column]
-        values = values[~np.isnan(values)]
+        values = np.sort(values[~np.isnan(values)])
         sensors.append(_counts(np.sort(reference.values[:, column]), values))
         if len(values):
-            spreads[column] = np.quantile(values, SPREAD, method="inverted_cdf")
+            spreads[column] = values[np.ceil(np.array(SPREAD) * len(values)).astype(np.int64) - 1]
     median = np.median(rows.score) if len(rows.score) else np.nan
     return Counts(
         clusters=np.bincount(rows.cluster, minlength=len(reference.shares)),
         sensors=np.array(sensors),
-        scores=_counts(score_points(reference), rows.score),
+        scores=_counts(score_points(reference), np.sort(rows.score)),
         independent=_independent(reference, rows),
         spreads=spreads,
         middle=np.array([median]),
@@ -103,7 +103,15 @@ def counted(reference: Reference, rows: Rows) -> Counts:
 
 
 def _counts(points: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.bincount(places(points, values), minlength=2 * len(points) + 1)
+    """How many values, in order as the points are, stand at each place."""
+    at = np.unique(points[~np.isnan(points)])
+    first, last = np.searchsorted(points, at, "left"), np.searchsorted(points, at, "right")
+    below, upto = np.searchsorted(values, at, "left"), np.searchsorted(values, at, "right")
+    counts = np.zeros(2 * len(points) + 1, dtype=np.int64)
+    counts[first + last] = upto - below
+    counts[2 * last] = np.append(below[1:], len(values)) - upto
+    counts[0] = below[0] if len(at) else len(values)
+    return counts
 
 
 class _Series(NamedTuple):

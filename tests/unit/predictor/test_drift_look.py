@@ -18,7 +18,7 @@ from faultline.detector.reference import (
 )
 from faultline.drift import DriftKind, Finding
 from faultline.rows import take
-from services.predictor.drift_counts import added, counted, packed, unpacked
+from services.predictor.drift_counts import added, counted, packed, places, unpacked
 from services.predictor.drift_look import look
 from services.predictor.drift_onset import DriftLimits, excess
 from services.predictor.drift_sample import Rows
@@ -259,6 +259,18 @@ def test_the_counts_of_replicas_add_up_to_those_of_one_that_has_all() -> None:
     np.testing.assert_array_equal(
         total.independent, np.maximum(parts[0].independent, parts[1].independent)
     )
+
+
+def test_values_are_counted_where_they_stand() -> None:
+    detector = a_detector(2)
+    reference = reference_of(detector, a_history(1, 2, 5_000).round(1))
+    rows = sampled(detector, a_history(2, 2, 3_000).round(1))
+    counts = counted(reference, rows)
+    for column in range(2):
+        at = places(np.sort(reference.values[:, column]), rows.values[:, column])
+        np.testing.assert_array_equal(
+            counts.sensors[column], np.bincount(at, minlength=counts.sensors.shape[1])
+        )
 
 
 def test_counts_survive_the_store() -> None:
