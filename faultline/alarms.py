@@ -47,7 +47,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     peak_score, peak_at_ms
         The worst score so far, and when.
     top_sensors
-        The largest contributions at the peak.
+        The largest contributions at the peak; when the machine failed anew beside a lasting new
+        state, those at the worst score since.
     why
         The same in one plain sentence; empty when the verdicts came without contributions.
     bad_readings
@@ -120,8 +121,11 @@ class AlarmTracker(msgspec.Struct, frozen=True):
         Scored readings in a row that were no failures.
     alarm
         The open alarm.
+    told_peak
+        The worst score of what its sensors tell of: since it opened, or since the machine failed
+        anew beside a lasting new state.
     published_peak
-        The peak score in the last event published for it.
+        The same in the last event published for it.
     settled
         Whether the machine has been in a lasting new state since: what fails then is news.
     """
@@ -129,6 +133,7 @@ class AlarmTracker(msgspec.Struct, frozen=True):
     recent: tuple[tuple[int, bool], ...] = ()
     good_run: int = 0
     alarm: Alarm | None = None
+    told_peak: float = 0.0
     published_peak: float = 0.0
     settled: bool = False
 
@@ -233,7 +238,8 @@ def _maybe_open(
         why=_why(source.machine_id, verdict),
     )
     events.append(_event(AlarmEventKind.OPENED, alarm))
-    return structs.replace(tracker, alarm=alarm, published_peak=alarm.peak_score)
+    peak = alarm.peak_score
+    return structs.replace(tracker, alarm=alarm, told_peak=peak, published_peak=peak)
 
 
 def _go_on(
@@ -248,12 +254,14 @@ def _go_on(
             alarm, bad_readings=alarm.bad_readings + 1, updated_at_ms=verdict.timestamp_ms
         )
     fails_anew = tracker.settled and sum(bad for _, bad in tracker.recent) >= policy.open_bad
-    worse = verdict.score is not None and verdict.score > alarm.peak_score and not tracker.settled
+    worse = verdict.score is not None and verdict.score > tracker.told_peak and not tracker.settled
     if verdict.score is not None and (fails_anew or worse):
+        tracker = structs.replace(tracker, told_peak=verdict.score)
+        is_peak = verdict.score > alarm.peak_score
         alarm = structs.replace(
             alarm,
-            peak_score=verdict.score,
-            peak_at_ms=verdict.timestamp_ms,
+            peak_score=verdict.score if is_peak else alarm.peak_score,
+            peak_at_ms=verdict.timestamp_ms if is_peak else alarm.peak_at_ms,
             top_sensors=verdict.contributions[:_TOP_SENSORS],
             why=_why(alarm.machine_id, verdict),
         )
@@ -266,9 +274,11 @@ def _go_on(
         )
         events.append(_event(AlarmEventKind.CLOSED, closed))
         return AlarmTracker()
-    if fails_anew or alarm.peak_score >= policy.update_growth * tracker.published_peak:
+    if fails_anew or tracker.told_peak >= policy.update_growth * tracker.published_peak:
         events.append(_event(AlarmEventKind.UPDATED, alarm))
-        return structs.replace(tracker, alarm=alarm, published_peak=alarm.peak_score, settled=False)
+        return structs.replace(
+            tracker, alarm=alarm, published_peak=tracker.told_peak, settled=False
+        )
     return structs.replace(tracker, alarm=alarm)
 
 

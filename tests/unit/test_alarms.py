@@ -126,8 +126,17 @@ def test_an_alarm_tells_of_what_fails_anew_beside_a_lasting_new_state() -> None:
     tracker, events = follow(tracker, SOURCE, anew, POLICY)
     assert _kinds(events) == [AlarmEventKind.UPDATED]
     assert events[0].alarm.updated_at_ms == 32
-    assert (events[0].alarm.peak_score, events[0].alarm.peak_at_ms) == (2.0, 32)
     assert events[0].alarm.top_sensors[0].sensor == "sensor-2.0"
+
+
+def test_a_peak_never_falls_when_the_machine_fails_anew_beside_a_lasting_new_state() -> None:
+    tracker, _ = _follow([9.0, 9.0, 9.0])
+    tracker, _ = follow(tracker, SOURCE, [_settled(at) for at in range(3, 30)], POLICY)
+    anew = [_verdict(30 + row, score) for row, score in enumerate([2.0, 2.0, 2.0, 5.0, 12.0])]
+    _, events = follow(tracker, SOURCE, anew, POLICY)
+    told = [(one.alarm.peak_score, one.alarm.top_sensors[0].sensor) for one in events]
+    assert told == [(9.0, "sensor-2.0"), (9.0, "sensor-5.0"), (12.0, "sensor-12.0")]
+    assert [one.alarm.peak_at_ms for one in events] == [events[0].alarm.peak_at_ms] * 2 + [34]
 
 
 def test_an_alarm_closes_after_a_lasting_new_state_once_the_machine_is_well() -> None:
