@@ -77,6 +77,8 @@ server() {
       ;;
     *) die "MLFLOW_AUTH is '$MLFLOW_AUTH': none or basic" ;;
   esac
+  # An upgrade is a step of its own.
+  python /opt/platform/tools/upgrade.py --check
   exec mlflow server "${options[@]}" "$@"
 }
 

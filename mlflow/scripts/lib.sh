@@ -106,11 +106,12 @@ server_runs() {
   [[ -n $(docker compose ps --quiet --status running mlflow 2>/dev/null) ]]
 }
 
-# Writes a .env with made-up passwords beside the compose file, the first time.
+# Writes a .env with made-up passwords beside the compose file, where none are given.
 make_env() {
   local file
   file=$(dirname -- "$SCRIPTS")/.env
-  [[ $COMPOSE_FILE == "$(dirname -- "$file")/docker-compose.yml" && ! -e $file ]] || return 0
+  [[ $COMPOSE_FILE == "$(dirname -- "$file")/docker-compose.yml" ]] || return 0
+  [[ ! -e $file && -z ${POSTGRES_PASSWORD:-} ]] || return 0
   (
     umask 077
     printf '%s\n' "# Made by start.sh. README.md explains these variables and the others." \

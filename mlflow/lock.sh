@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Resolves the images' requirements anew, into the two locks beside them. Needs uv.
 set -euo pipefail
-cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 compile() {
   uv pip compile --quiet --upgrade --universal --python-version 3.13 --generate-hashes \
