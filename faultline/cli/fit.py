@@ -106,7 +106,7 @@ def fit(  # noqa: PLR0917 - Typer reads options from the signature
         float | None,
         typer.Option(
             metavar="SECONDS",
-            show_default="three days, or twice the history",
+            show_default="three days, or twice the history; an hour at least",
             help="How long one lasting state beyond the boundary takes to be the new normal; 0: it "
             "never is.",
         ),

@@ -55,7 +55,7 @@ class FitConfig:
     settle_after_s
         After so many seconds in one lasting state beyond the boundary, that state is the new
         normal; 0 forbids it. None is three days, or twice as long as the history where that is
-        less.
+        less, but an hour at least.
     seed
         Of the clustering and the silhouette's sample: the same data and seed give the same fit.
 

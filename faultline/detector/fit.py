@@ -54,7 +54,11 @@ SETTLE_MOST_S = 3 * 24 * 3600
 over a long weekend, ..."""
 
 SETTLE_HISTORIES = 2
-"""... or after so many times the history, against which it then has the better claim."""
+"""... or after so many times the history, against which it then has the better claim, ..."""
+
+SETTLE_LEAST_S = 3600
+"""... but not within an hour, however short the history is: nobody can have seen the alarm, gone to
+the machine and labelled or repaired the fault by then."""
 
 
 def fit(
@@ -242,7 +246,7 @@ def _rule(
     settle_s = config.settle_after_s
     if settle_s is None:
         span_ms = int(longest.timestamps_ms[-1] - longest.timestamps_ms[0])
-        settle_s = min(SETTLE_MOST_S, SETTLE_HISTORIES * span_ms / 1000)
+        settle_s = min(SETTLE_MOST_S, max(SETTLE_LEAST_S, SETTLE_HISTORIES * span_ms / 1000))
     return AdaptationRule(
         step_rows=step_rows_for(window_rows, rows),
         follow_rows=rows if config.drift == "auto" else 0,

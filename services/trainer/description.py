@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from faultline.detector.evaluation import NotEvaluated
 from faultline.gate_report import GateReport
 from faultline.left_out import Cause, LeftOut
+from faultline.offline.wording import count, duration
 from faultline.readings import format_timestamp
 from services.trainer.evaluation import Evaluation
 from services.trainer.evidence import Trained
@@ -44,7 +45,7 @@ def description(trained: Trained, semantic_version: str, apart: Mapping[str, flo
     left_out, slow = reasons(fit.left_out_sensors), reasons(fit.slow_sensors)
     trained_on = (
         f"Trained on {dataset.rows:,} readings of "
-        f"{len(dataset.histories)} machines of type {dataset.machine_type} ({machines}), "
+        f"{count(len(dataset.histories), 'machine')} of type {dataset.machine_type} ({machines}), "
         f"{format_timestamp(dataset.start_ms)} to {format_timestamp(dataset.end_ms)}."
         + _left_out(dataset.left_out, dataset.left_out_rows)
         + f" Semantic version {semantic_version}."
@@ -63,6 +64,7 @@ def description(trained: Trained, semantic_version: str, apart: Mapping[str, flo
         f"With a baseline of their own: {names(fit.detector.machines)}."
         if fit.detector.machines
         else "No machine has a baseline of its own: the type's holds for all.",
+        _settling(fit.detector.rule.settle_ms),
     ]
     expected = [
         _evaluated(evaluation),
@@ -109,6 +111,15 @@ def _left_out(periods: Sequence[LeftOut], rows: int) -> str:
         f" Left out ({counted}): {told}"
         + (f" and {more} more" if more > 0 else "")
         + f"; {rows:,} readings of them."
+    )
+
+
+def _settling(settle_ms: int) -> str:
+    if not settle_ms:
+        return "A lasting state beyond the boundary never becomes the new normal."
+    return (
+        "A lasting state beyond the boundary is the new normal (status `new_normal`) after "
+        f"{duration(settle_ms / 1000)}: an alarm that is open then stays open but grows no more."
     )
 
 

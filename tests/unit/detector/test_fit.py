@@ -337,3 +337,21 @@ def test_history_that_goes_back_in_time_is_refused() -> None:
 def test_history_with_a_timestamp_too_few_is_refused() -> None:
     with pytest.raises(ValueError, match="2 timestamps for 3 rows"):
         MachineHistory("m", np.array([1, 2]), np.ones((3, 1)))
+
+
+@pytest.mark.parametrize(
+    ("step_ms", "settle_s"),
+    [
+        # Its history of 400 s is no measure of what a person can have seen.
+        (1_000, 3_600),
+        (10_000, 2 * 3_990),
+        (3_600_000, 3 * 86_400),
+    ],
+)
+def test_a_new_normal_takes_an_hour_at_least_and_three_days_at_most(
+    make_history: MakeHistory, sensors: tuple[str, ...], step_ms: int, settle_s: float
+) -> None:
+    history = make_history("m", 1, 400)
+    times = history.timestamps_ms[0] + step_ms * np.arange(400)
+    found = fit(sensors, [replace(history, timestamps_ms=times)])
+    assert found.detector.rule.settle_ms == 1_000 * settle_s
