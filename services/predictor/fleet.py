@@ -107,6 +107,7 @@ class Fleet:
         self._challenger = challenger
         self._older_rows = older_rows
         self._machines: dict[Partition, dict[str, LiveMachine]] = {}
+        self._alarming: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return sum(len(machines) for machines in self._machines.values())
@@ -137,6 +138,15 @@ class Fleet:
             if live is not None:
                 return live.state
         return None
+
+    def open_alarms(self) -> Mapping[str, int]:
+        """How many machines have an open alarm, by model: 0 where one had one before."""
+        self._alarming = Counter(dict.fromkeys(self._alarming, 0))
+        for machines in self._machines.values():
+            for live in machines.values():
+                if live.state.alarms.alarm is not None:
+                    self._alarming[live.state.alarms.alarm.model_name] += 1
+        return self._alarming
 
     def judge(self, messages: Sequence[Message]) -> Cycle:
         """Judge a batch of the stream, leaving the machines as they were.

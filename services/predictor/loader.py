@@ -146,6 +146,7 @@ class ModelLoader:
                 self._follow(name)
             except Unavailable as error:
                 problems.append(f"{name}: {error}")
+        self._metrics.registry_reachable.set(not problems)
         try:
             self._announce_refusals()
         except Unavailable as error:
@@ -234,6 +235,7 @@ class ModelLoader:
         if before is not None and before[:4] == refusal[:4]:
             return
         self._metrics.refusals.labels(name).inc()
+        self._metrics.refused.labels(name, self._role).set(1)
         present = self._slot.loaded().get(machine_type_of(name))
         log.error(
             "version refused",
@@ -256,6 +258,7 @@ class ModelLoader:
 
     def _forget_refusal(self, name: str) -> None:
         if name in self._refused:
+            self._metrics.refused.labels(name, self._role).set(0)
             self._refused = {
                 kept: refusal for kept, refusal in self._refused.items() if kept != name
             }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 _BATCH = (1, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 _SECONDS = (0.0005, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -13,6 +13,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.readings = Counter(
             "faultline_predictor_readings",
             "Readings of the stream: judged, refused (breaking the wire format), or replayed "
@@ -35,6 +36,12 @@ class Metrics:
             "faultline_predictor_alarm_events",
             "Alarm events published.",
             ["kind"],
+            registry=self.registry,
+        )
+        self.open_alarms = Gauge(
+            "faultline_predictor_open_alarms",
+            "Machines of this replica with an open alarm, by the model that opened it.",
+            ["model"],
             registry=self.registry,
         )
         self.batch_readings = Histogram(
@@ -82,6 +89,17 @@ class Metrics:
             "faultline_predictor_model_refusals",
             "Versions refused: broken, altered, or not to be had.",
             ["model"],
+            registry=self.registry,
+        )
+        self.refused = Gauge(
+            "faultline_predictor_model_refused",
+            "1 while the version behind an alias is refused, and the one before it goes on.",
+            ["model", "alias"],
+            registry=self.registry,
+        )
+        self.registry_reachable = Gauge(
+            "faultline_predictor_registry_reachable",
+            "1 when MLflow answered at the last look for new versions, 0 when it did not.",
             registry=self.registry,
         )
         self.model_info = Gauge(

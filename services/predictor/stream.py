@@ -278,6 +278,8 @@ class Stream:
         if now_s - self._lag_at_s < _LAG_EVERY_S:
             return
         self._lag_at_s = now_s
+        for model, machines in self._fleet.open_alarms().items():
+            self._metrics.open_alarms.labels(model).set(machines)
         self._metrics.lag_messages.clear()
         for partition, messages in consumer.lag().items():
             self._metrics.lag_messages.labels(str(partition.number)).set(messages)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 _SECONDS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0)
 
@@ -12,10 +12,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.jobs = Counter(
             "faultline_trainer_jobs",
             "Jobs that this trainer has worked on, by what became of them: succeeded, failed, "
-            "or left (to another trainer, or because this one stopped).",
+            "cancelled, or left (to another trainer, or because this one stopped).",
             ["outcome"],
             registry=self.registry,
         )
@@ -53,5 +54,33 @@ class Metrics:
             "Occasions to train without being asked, by kind and by what became of them: started, "
             "or why not.",
             ["kind", "outcome"],
+            registry=self.registry,
+        )
+        self.queued = Gauge(
+            "faultline_trainer_queued_jobs",
+            "Jobs that wait for a trainer, of all trainers together.",
+            registry=self.registry,
+        )
+        self.registry_reachable = Gauge(
+            "faultline_trainer_registry_reachable",
+            "1 when MLflow answered at the last look, 0 when it did not.",
+            registry=self.registry,
+        )
+        self.in_production = Gauge(
+            "faultline_trainer_model_in_production",
+            "1 for a registered model with a version in Production, 0 for one without.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.production_trained = Gauge(
+            "faultline_trainer_production_trained_timestamp_seconds",
+            "When the version in Production was registered, in seconds since the epoch.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.last_trained = Gauge(
+            "faultline_trainer_last_trained_timestamp_seconds",
+            "When the newest version was registered, in seconds since the epoch.",
+            ["model"],
             registry=self.registry,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 _BATCH = (1, 10, 100, 1_000, 3_000, 10_000, 30_000, 100_000)
 _SECONDS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -13,6 +13,7 @@ class RecorderMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.readings = Counter(
             "faultline_recorder_readings",
             "Readings of stored batches: stored, duplicate (there already), or conflict (there "

@@ -153,6 +153,15 @@ def test_a_partition_that_is_gone_takes_its_machines_along(fleet: Fleet) -> None
     assert fleet.state_of("b") is not None
 
 
+def test_open_alarms_are_counted_by_model_down_to_none(fleet: Fleet) -> None:
+    assert fleet.open_alarms() == {}
+    bad = [_reading(machine, second, 9.0) for machine in ("a", "b") for second in range(1, 5)]
+    fleet.apply(fleet.judge([_message(0, *bad)]))
+    assert fleet.open_alarms() == {"faultline-pump": 2}
+    fleet.disown()
+    assert fleet.open_alarms() == {"faultline-pump": 0}
+
+
 def test_a_prediction_goes_on_from_the_live_window_and_leaves_it_as_it_was(fleet: Fleet) -> None:
     fleet.apply(fleet.judge([_message(0, _reading("a", 1))]))
     before = fleet.state_of("a")

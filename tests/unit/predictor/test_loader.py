@@ -203,6 +203,24 @@ def test_a_refusal_is_forgotten_when_the_alias_moves(
     assert setup.loader.refusals() == {}
 
 
+def test_it_shows_whether_a_version_is_refused_and_the_registry_is_reached(
+    setup: Setup, register: Register, make_detector: MakeDetector
+) -> None:
+    def shown(name: str, **labels: str) -> float | None:
+        return setup.metrics.registry.get_sample_value(f"faultline_predictor_{name}", labels)
+
+    alias = {"model": NAME, "alias": "production"}
+    register(damage=_cut_off("arrays.npz"))
+    setup.loader.refresh()
+    assert (shown("model_refused", **alias), shown("registry_reachable")) == (1, 1)
+    register(make_detector(boundary=3.0))
+    setup.loader.refresh()
+    assert shown("model_refused", **alias) == 0
+    setup.registry.down = True
+    setup.loader.refresh()
+    assert shown("registry_reachable") == 0
+
+
 def test_a_refusal_that_cannot_be_said_yet_is_said_later(setup: Setup, register: Register) -> None:
     register(damage=_cut_off("arrays.npz"))
     setup.broker_down = True
