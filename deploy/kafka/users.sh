@@ -9,6 +9,6 @@ if ! $login_needed; then
 fi
 umask 077
 # In a file: a command line could be read by others.
-printf 'SCRAM-SHA-512=[password=%s]\n' "${EXTERNAL_PASSWORD:?}" >/tmp/credentials
+printf 'SCRAM-SHA-512=password=%s\n' "${EXTERNAL_PASSWORD:?}" >/tmp/credentials
 /opt/kafka/bin/kafka-configs.sh --bootstrap-server kafka:19092 --alter \
   --entity-type users --entity-name "${EXTERNAL_USERNAME:?}" --add-config-file /tmp/credentials

@@ -26,6 +26,7 @@ from testcontainers.compose import DockerCompose
 
 from faultline.client import PredictorClient, TrainerClient
 from faultline.local.ports import is_free
+from faultline.ports.jobs import Period
 from faultline.readings import Reading, by_machine, chunked, encode_batch
 from faultline.sources.plant import Plant
 
@@ -115,6 +116,11 @@ class Containers:
 
     def up(self, *arguments: str) -> None:
         self.run("up", "--detach", "--wait", *arguments)
+
+    def recover(self) -> None:
+        """Start what was killed, and wait for those that suffered from it."""
+        self.run("up", "--detach")
+        _until(self.healthy, "all containers to be healthy again")
 
     def containers(self) -> list[dict[str, Any]]:
         """What there is, also what has ended."""
@@ -210,9 +216,11 @@ class Fleet:
     def wait(self) -> None:
         self.containers.wait_for(self.machine_type, self.sent)
 
-    def train(self) -> None:
+    def train(self, excluded: Sequence[Period] = ()) -> None:
+        """Make a version of what is stored, without some times of it, the live one."""
         with TrainerClient(self.containers.url("TRAINER_PORT")) as trainer:
-            job = trainer.wait(trainer.train(self.machine_type).job_id, timeout_s=180)
+            asked = trainer.train(self.machine_type, excluded=excluded)
+            job = trainer.wait(asked.job_id, timeout_s=180)
         assert (job.error, job.promoted) == (None, True), job.decision
         assert job.model_version is not None
         self.containers.wait_for_version(self.machine_type, job.model_version)

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from faultline.adapters.kafka import KafkaBroker
+from faultline.settings import KafkaSettings
+
 if TYPE_CHECKING:
     from tests.compose.conftest import Containers, Fleet
 
@@ -22,10 +25,12 @@ _LOGIN: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def exposed(containers: Containers) -> Iterator[Containers]:
     """Kafka bound to every address of this machine; on the loopback again afterwards."""
-    with containers.with_variables(KAFKA_BIND_ADDRESS="0.0.0.0") as changed:
-        changed.up()
-        yield changed
-    containers.up()
+    try:
+        with containers.with_variables(KAFKA_BIND_ADDRESS="0.0.0.0") as changed:
+            changed.up()
+            yield changed
+    finally:
+        containers.up()
 
 
 def test_the_right_password_lets_readings_in(exposed: Containers, fleet: Fleet) -> None:
@@ -34,14 +39,31 @@ def test_the_right_password_lets_readings_in(exposed: Containers, fleet: Fleet) 
 
 
 def test_a_wrong_password_is_refused(exposed: Containers) -> None:
-    from kafka.errors import KafkaError  # noqa: PLC0415 - warns where it is imported
-
-    with pytest.raises(KafkaError, match=r"(?i)authentication"):
-        exposed.producer(**_LOGIN, sasl_plain_password="wrong").close()
+    _refused(exposed, "wrong")
 
 
 def test_nobody_comes_in_without_a_login(exposed: Containers) -> None:
-    from kafka.errors import KafkaError  # noqa: PLC0415
+    _refused(exposed, None)
 
-    with pytest.raises(KafkaError):
-        exposed.producer().close()
+
+def _refused(exposed: Containers, password: str | None) -> None:
+    before = _refusals(exposed)
+    # The service's own connection: a producer that could not be built leaves its sockets open.
+    broker = KafkaBroker(
+        KafkaSettings(
+            kafka_bootstrap_servers=exposed.address("KAFKA_PORT"),
+            kafka_security_protocol="PLAINTEXT" if password is None else "SASL_PLAINTEXT",
+            kafka_username="producer",
+            kafka_password=password,
+        ),
+        "stranger",
+    )
+    try:
+        assert broker.ping() is not None
+    finally:
+        broker.close()
+    assert _refusals(exposed) > before
+
+
+def _refusals(exposed: Containers) -> int:
+    return exposed.run("logs", "kafka").count("Failed authentication")

@@ -22,7 +22,7 @@ def test_a_service_that_is_killed_while_readings_stream_loses_none(
     fleet.send(100)
     containers.run("kill", service)
     fleet.send(100)
-    containers.up()
+    containers.recover()
     fleet.send(100)
     fleet.wait()
     assert containers.healthy()
@@ -33,7 +33,7 @@ def test_kafka_that_is_killed_keeps_what_it_acknowledged(
 ) -> None:
     fleet.send(100)
     containers.run("kill", "kafka")
-    containers.up()
+    containers.recover()
     fleet.send(100)
     fleet.wait()
 
@@ -43,7 +43,7 @@ def test_kafka_that_is_restarted_is_found_again_by_the_services(
 ) -> None:
     fleet.send(100)
     containers.run("restart", "kafka")
-    containers.up()
+    containers.recover()
     fleet.send(100)
     fleet.wait()
 
@@ -57,7 +57,7 @@ def test_a_trainer_that_is_killed_while_it_trains_finishes_the_job_afterwards(
         asked = trainer.train(fleet.machine_type)
         until(lambda: trainer.job(asked.job_id).state != "queued", "the job to begin")
         containers.run("kill", "trainer")
-        containers.up()
+        containers.recover()
         job = trainer.wait(asked.job_id, timeout_s=240)
     assert (job.error, job.promoted) == (None, True), job.decision
 
