@@ -192,7 +192,11 @@ def equip(
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> ProblemResponse:
         errors = [
-            {"field": ".".join(str(part) for part in item["loc"]), "reason": item["msg"]}
+            {
+                "field": ".".join(str(part) for part in item["loc"]),
+                # How pydantic introduces what one of our own checks says.
+                "reason": item["msg"].removeprefix("Value error, "),
+            }
             for item in error.errors()
         ]
         detail = "; ".join(f"{item['field']}: {item['reason']}" for item in errors)

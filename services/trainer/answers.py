@@ -107,6 +107,14 @@ class MoveAnswer(BaseModel):
         description="The version that was in Production before, and is archived.", examples=["2"]
     )
     promotion_id: str | None = Field(description="Of the change of Production in the history.")
+    changed: bool = Field(
+        description="False when it was there already: then nothing was done, and neither who asked "
+        "nor the reason is in the history."
+    )
+    since: str | None = Field(
+        description="When the version came into Production; null at another stage.",
+        examples=["2026-11-21T08:00:07.000Z"],
+    )
 
 
 class PromotionAnswer(BaseModel):
@@ -121,7 +129,11 @@ class PromotionAnswer(BaseModel):
     actor: str = Field(
         description="Who did it: `gate`, who asked, or `external`: another client of MLflow."
     )
-    reason: str
+    reason: str = Field(
+        description="Why. Of what the gate did by itself, only that; its own words are in "
+        "`gate_reason`, and check by check at `.../versions/{version}/gate`.",
+        examples=["the gate passed"],
+    )
     kind: PromotionKind
     forced: bool = Field(description="Whether the gate was overridden.")
     gate: str | None = Field(
@@ -208,6 +220,8 @@ def move_answer(move: Move) -> MoveAnswer:
         stage=move.version.stage,
         previous_version=move.previous_version,
         promotion_id=move.promotion_id,
+        changed=move.changed,
+        since=None if move.since_ms is None else format_timestamp(move.since_ms),
     )
 
 
@@ -219,12 +233,17 @@ def promotion_answer(promotion: Promotion) -> PromotionAnswer:
         previous_version=promotion.from_version,
         at=format_timestamp(promotion.at_ms),
         actor=promotion.actor,
-        reason=promotion.reason,
+        reason=_without(promotion.reason, promotion.gate_reason),
         kind=promotion.kind,
         forced=promotion.forced,
         gate=promotion.gate,
         gate_reason=promotion.gate_reason,
     )
+
+
+def _without(reason: str, gate_reason: str | None) -> str:
+    """A reason that does not say again what the gate has said."""
+    return reason.removesuffix(f": {gate_reason}") if gate_reason else reason
 
 
 def _number(text: str | None) -> float | None:

@@ -7,13 +7,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from faultline.errors import NotFound
+from faultline.errors import InvalidReading, NotFound
+from faultline.ports.clock import Clock
 from faultline.ports.jobs import JobQueue, JobState
 from faultline.ports.promotions import PromotionLog
 from faultline.ports.registry import ModelRegistry
 from faultline.ports.stores import FleetStore
 from faultline.readings import format_timestamp
 from faultline.web import problems
+from services.trainer.absent import telling_which
 from services.trainer.answers import (
     History,
     JobAnswer,
@@ -41,6 +43,7 @@ _At = Annotated[
     Time | None,
     Query(description="RFC 3339 or epoch milliseconds: which version was live then?"),
 ]
+_CLOCKS_DIFFER_MS = 60_000
 _DOWN = HTTPStatus.SERVICE_UNAVAILABLE
 _ABSENT = HTTPStatus.NOT_FOUND
 _CONFLICT = HTTPStatus.CONFLICT
@@ -82,12 +85,7 @@ def job_routes(queue: JobQueue) -> APIRouter:
     return router
 
 
-def model_routes(
-    registry: ModelRegistry,
-    promotions: Promotions,
-    promotion_log: PromotionLog,
-    store: FleetStore,
-) -> APIRouter:
+def model_routes(registry: ModelRegistry, store: FleetStore) -> APIRouter:
     """Routes for models and their versions."""
     router = APIRouter(prefix=PREFIX, tags=["models"])
 
@@ -107,7 +105,8 @@ def model_routes(
         ] = False,
     ) -> Versions:
         """List the versions of a model, newest first."""
-        found = registry.versions(name)
+        with telling_which(registry, name):
+            found = registry.versions(name)
         if not verdicts:
             return Versions(versions=[version_answer(one) for one in found])
         made = store.verdicts_by_version(name)
@@ -116,10 +115,20 @@ def model_routes(
     @router.get("/{name}/production", responses=problems(_ABSENT, _DOWN))
     def show_production(name: _Name) -> VersionAnswer:
         """Show the version in Production."""
-        production = registry.production(name)
-        if production is None:
-            raise NotFound(f"no version of {name} is in Production")
+        with telling_which(registry, name):
+            production = registry.production(name)
+            if production is None:
+                raise NotFound(f"no version of {name} is in Production")
         return version_answer(production)
+
+    return router
+
+
+def change_routes(
+    registry: ModelRegistry, promotions: Promotions, promotion_log: PromotionLog, clock: Clock
+) -> APIRouter:
+    """Routes that change which version is in Production, and tell which was."""
+    router = APIRouter(prefix=PREFIX, tags=["models"])
 
     @router.post(
         "/{name}/versions/{version}/promote",
@@ -128,16 +137,18 @@ def model_routes(
     def promote(name: _Name, version: _Version, request: PromoteRequest) -> MoveAnswer:
         """Move a version to a stage.
 
-        Into Production only when the gate has passed it, unless forced. To ask again is harmless.
+        Into Production only when the gate has passed it, unless forced. To ask again is harmless:
+        where it is there already, nothing is done, and the answer says so.
         """
-        move = promotions.move(
-            name,
-            version,
-            request.stage,
-            actor=request.requested_by,
-            reason=request.reason,
-            force=request.force,
-        )
+        with telling_which(registry, name, version):
+            move = promotions.move(
+                name,
+                version,
+                request.stage,
+                actor=request.requested_by,
+                reason=request.reason,
+                force=request.force,
+            )
         return move_answer(move)
 
     @router.post("/{name}/rollback", responses=problems(_ABSENT, _CONFLICT, _INVALID, _DOWN))
@@ -146,18 +157,24 @@ def model_routes(
 
         The gate is not asked again; what it said is in the history.
         """
-        move = promotions.roll_back(
-            name, request.to, actor=request.requested_by, reason=request.reason
-        )
+        with telling_which(registry, name, request.to):
+            move = promotions.roll_back(
+                name, request.to, actor=request.requested_by, reason=request.reason
+            )
         return move_answer(move)
 
     @router.get("/{name}/history", responses=problems(_ABSENT, _INVALID, _DOWN))
     def show_history(name: _Name, at: _At = None, limit: _Limit = 100) -> History:
         """List the changes of Production, and say which version was live at a time."""
+        if at is not None and at > clock.now_ms() + _CLOCKS_DIFFER_MS:
+            raise InvalidReading(
+                f"at: {format_timestamp(at)} is in the future; leave it out to ask what is live now"
+            )
         rows = promotion_log.list(name, limit)
         if not rows:
             # Tells a model that never had a version in Production from one that is not there.
-            registry.versions(name)
+            with telling_which(registry, name):
+                registry.versions(name)
         newest = rows[0] if rows and rows[0].to_version is not None else None
         live = newest if at is None else promotion_log.live_at(name, at)
         return History(

@@ -23,7 +23,7 @@ from faultline.ports.triggers import TriggerLog
 from faultline.service import Loop
 from faultline.web import equip
 from services.trainer.announcer import Announcer
-from services.trainer.api import PREFIX, job_routes, model_routes
+from services.trainer.api import PREFIX, change_routes, job_routes, model_routes
 from services.trainer.assessment import Assessor
 from services.trainer.backtest_api import backtest_routes
 from services.trainer.change import Changes
@@ -168,13 +168,15 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
     drift_listener = DriftListener(ports.broker, triggers, metrics, settings.trainer_retry_s)
     app = FastAPI(title="Faultline trainer", version=__version__, description=_ABOUT)
     app.include_router(job_routes(ports.queue))
-    app.include_router(trigger_routes(ports.trigger_log, PREFIX))
-    app.include_router(model_routes(ports.registry, promotions, ports.promotion_log, ports.store))
+    app.include_router(trigger_routes(ports.trigger_log, ports.queue, PREFIX))
+    app.include_router(model_routes(ports.registry, ports.store))
+    app.include_router(change_routes(ports.registry, promotions, ports.promotion_log, ports.clock))
     app.include_router(gate_routes(ports.registry, ports.gate_log, PREFIX))
     app.include_router(
         backtest_routes(
             ports.registry,
             ports.store,
+            ports.promotion_log,
             settings.alarm_policy(),
             settings.trainer_max_backtest_rows,
         )

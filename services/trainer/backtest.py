@@ -21,6 +21,7 @@ from faultline.matching import FaultOutcome, KnownFault, match
 from faultline.ports.stores import FleetStore, HistoryQuery, MachineRows
 from services.trainer.backtest_result import Backtest, Fault, Group, MachineBacktest
 from services.trainer.champion import Contender
+from services.trainer.live_time import LiveTime
 from services.trainer.rerun import lead_ms, rerun, usual_step_ms
 
 # Newest first, of one machine: far more than a person looks at.
@@ -47,7 +48,9 @@ class Span:
     max_rows: int
 
 
-def backtest(store: FleetStore, contender: Contender, span: Span, policy: AlarmPolicy) -> Backtest:
+def backtest(
+    store: FleetStore, contender: Contender, span: Span, policy: AlarmPolicy, live: LiveTime
+) -> Backtest:
     """Replay a version.
 
     A machine's replay begins with an empty window a little before the span, so that the first
@@ -57,6 +60,8 @@ def backtest(store: FleetStore, contender: Contender, span: Span, policy: AlarmP
     ----------
     policy
         By which the version's alarms open and close.
+    live
+        When a version could raise those that there were.
 
     Raises
     ------
@@ -78,6 +83,7 @@ def backtest(store: FleetStore, contender: Contender, span: Span, policy: AlarmP
             span,
             labels=[one for one in labels if one.machine_id == machine_id],
             policy=policy,
+            live=live,
         )
         for machine_id, rows in _histories(store, model, machine_type, span)
         if len(rows.timestamps_ms) and int(rows.timestamps_ms[-1]) >= (span.start_ms or 0)
@@ -86,7 +92,7 @@ def backtest(store: FleetStore, contender: Contender, span: Span, policy: AlarmP
     if absent or not machines:
         who = ", ".join(map(repr, absent)) or f"machine type {machine_type!r}"
         raise NotFound(f"no readings of {who} in the time range; check the names and the range")
-    return Backtest(model.name, model.version, in_words(policy), machines)
+    return Backtest(model.name, model.version, in_words(policy), machines, live.since_ms)
 
 
 def _histories(
@@ -119,6 +125,7 @@ def _machine(
     *,
     labels: Sequence[FaultLabel],
     policy: AlarmPolicy,
+    live: LiveTime,
 ) -> MachineBacktest:
     model = contender.model
     machine_type = machine_type_of(model.name)
@@ -152,12 +159,13 @@ def _machine(
         verdicts=again.verdicts,
         groups=grouped(rows.machine_id, then, again.alarms),
         faults=tuple(
-            Fault(now.fault.label, then.delay_s, now.delay_s)
+            Fault(now.fault.label, then.delay_s, now.delay_s, live.meets(now.fault.label))
             for then, now in zip(were.outcomes, are.outcomes, strict=True)
         ),
         false_then=len(were.false_alarms),
         false_now=len(are.false_alarms),
         healthy_ms=int(steps[healthy].sum()),
+        healthy_live_ms=int(steps[healthy & live.holds(times)].sum()),
     )
 
 

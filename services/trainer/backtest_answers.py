@@ -41,6 +41,10 @@ class FaultAnswer(BaseModel):
     end: str | None = Field(description="Null while it lasts.")
     then_delay_s: float | None
     now_delay_s: float | None
+    was_live: bool = Field(
+        description="Whether any version was in Production during a part of it; else it is not "
+        "counted against those of the time."
+    )
 
 
 class TallyAnswer(BaseModel):
@@ -48,11 +52,13 @@ class TallyAnswer(BaseModel):
 
     alarms: int
     false_alarms: int = Field(description="Those that no known fault explains.")
+    machine_days: float = Field(description="The time outside known faults that it is of.")
     false_alarms_per_machine_day: float | None = Field(
-        description="Outside known faults; null where there is no such time."
+        description="In that time; null where there is none."
     )
+    faults: int = Field(description="Known ones that could have been found.")
     faults_found: int
-    recall: float | None = Field(description="Part of the known faults; null without any.")
+    recall: float | None = Field(description="Part of those; null without any.")
     delay_s: float | None = Field(description="Median, to finding one.")
 
 
@@ -84,10 +90,13 @@ class BacktestAnswer(BaseModel):
     machine_days: float = Field(description="The time outside known faults, of all machines.")
     verdicts: dict[str, int] = Field(description="Of this version, by status.")
     then: TallyAnswer = Field(
-        description="The alarms that were raised, by whichever version was live; none where none "
-        "was."
+        description="The alarms that were raised, by whichever version was live. Time in which "
+        "none was, and faults that lie in it, are not counted."
     )
     now: TallyAnswer = Field(description="The alarms that this version raises.")
+    live_since: str | None = Field(
+        description="When a version of the model was in Production first; null when none ever was."
+    )
     learnt_readings: int = Field(
         description="Readings of the time range that this version learnt from, faults aside: on "
         "those it raises fewer alarms than on others."
@@ -108,6 +117,7 @@ def backtest_answer(found: Backtest) -> BacktestAnswer:
         verdicts=_by_name(found),
         then=_tally(found.then),
         now=_tally(found.now),
+        live_since=None if found.live_since_ms is None else format_timestamp(found.live_since_ms),
         learnt_readings=sum(machine.learnt for machine in found.machines),
         alarms=[_group(group) for machine in found.machines for group in machine.groups],
         faults=[_fault(fault) for machine in found.machines for fault in machine.faults],
@@ -163,4 +173,5 @@ def _fault(fault: Fault) -> FaultAnswer:
         end=None if label.end_ms is None else format_timestamp(label.end_ms),
         then_delay_s=fault.then_delay_s,
         now_delay_s=fault.now_delay_s,
+        was_live=fault.was_live,
     )

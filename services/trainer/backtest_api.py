@@ -11,16 +11,21 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from faultline.alarms import AlarmPolicy
 from faultline.errors import Conflict, InvalidBundle, Overloaded
+from faultline.ports.promotions import PromotionLog
 from faultline.ports.registry import ModelRegistry
 from faultline.ports.stores import FleetStore
 from faultline.web import problems
+from services.trainer.absent import telling_which
 from services.trainer.backtest import Span, backtest
 from services.trainer.backtest_answers import BacktestAnswer, backtest_answer
 from services.trainer.champion import fetch
+from services.trainer.live_time import live_time
 from services.trainer.requests import Name, Time
 
 _Name = Annotated[str, Path(description="A registered model.", examples=["faultline-pump"])]
 _Version = Annotated[str, Path(description="Its number.", examples=["3"])]
+
+_LOOKED_THROUGH = 1_000
 
 
 class BacktestRequest(BaseModel):
@@ -54,7 +59,11 @@ class BacktestRequest(BaseModel):
 
 
 def backtest_routes(
-    registry: ModelRegistry, store: FleetStore, policy: AlarmPolicy, max_rows: int
+    registry: ModelRegistry,
+    store: FleetStore,
+    log: PromotionLog,
+    policy: AlarmPolicy,
+    max_rows: int,
 ) -> APIRouter:
     """Routes for backtests.
 
@@ -87,10 +96,12 @@ def backtest_routes(
         if not busy.acquire(blocking=False):
             raise Overloaded("another backtest is running here; ask again when it has ended")
         try:
-            contender = fetch(registry, registry.version(name, version))
+            with telling_which(registry, name, version):
+                contender = fetch(registry, registry.version(name, version))
             machines = None if request.machines is None else tuple(dict.fromkeys(request.machines))
             span = Span(machines, request.start, request.end, max_rows)
-            return backtest_answer(backtest(store, contender, span, policy))
+            live = live_time(log.list(name, _LOOKED_THROUGH))
+            return backtest_answer(backtest(store, contender, span, policy, live))
         except InvalidBundle as error:
             raise Conflict(f"version {version} of {name} cannot be replayed: {error}") from error
         finally:

@@ -40,11 +40,18 @@ class Group:
 
 @dataclass(frozen=True)
 class Fault:
-    """A known fault and how late each has found it, in seconds; None is not at all."""
+    """A known fault and how late each has found it, in seconds; None is not at all.
+
+    Attributes
+    ----------
+    was_live
+        Whether any version was live during a part of it.
+    """
 
     label: FaultLabel
     then_delay_s: float | None
     now_delay_s: float | None
+    was_live: bool
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,8 @@ class MachineBacktest:
         Alarms that no known fault explains.
     healthy_ms
         The time outside known faults.
+    healthy_live_ms
+        That part of it in which a version was live.
     learnt
         Readings of the time range that the version learnt from.
     """
@@ -76,6 +85,7 @@ class MachineBacktest:
     false_then: int
     false_now: int
     healthy_ms: int
+    healthy_live_ms: int
 
 
 @dataclass(frozen=True)
@@ -84,15 +94,19 @@ class Tally:
 
     Attributes
     ----------
-    false_alarms_per_machine_day
+    machine_days, false_alarms_per_machine_day
         Outside known faults; None where there is no such time.
+    faults
+        Known ones that it could have found.
     recall, delay_s
         Part of the known faults that was found, and the median time to it; None without any.
     """
 
     alarms: int
     false_alarms: int
+    machine_days: float
     false_alarms_per_machine_day: float | None
+    faults: int
     faults_found: int
     recall: float | None
     delay_s: float | None
@@ -106,12 +120,15 @@ class Backtest:
     ----------
     alarm_rule
         When its alarms open and close, in words.
+    live_since_ms
+        When a version of the model was live first; None when none ever was.
     """
 
     model_name: str
     model_version: str
     alarm_rule: str
     machines: tuple[MachineBacktest, ...]
+    live_since_ms: int | None
 
     @property
     def verdicts(self) -> Mapping[Status, int]:
@@ -128,11 +145,17 @@ class Backtest:
 
     @property
     def then(self) -> Tally:
-        """Of the alarms that were raised."""
+        """Of the alarms that were raised, over the time in which a version was live."""
         return self._tally(
             sum(len(group.then) for machine in self.machines for group in machine.groups),
             sum(machine.false_then for machine in self.machines),
-            [fault.then_delay_s for machine in self.machines for fault in machine.faults],
+            [
+                fault.then_delay_s
+                for machine in self.machines
+                for fault in machine.faults
+                if fault.was_live
+            ],
+            sum(machine.healthy_live_ms for machine in self.machines) / _DAY_MS,
         )
 
     @property
@@ -142,15 +165,17 @@ class Backtest:
             sum(len(group.now) for machine in self.machines for group in machine.groups),
             sum(machine.false_now for machine in self.machines),
             [fault.now_delay_s for machine in self.machines for fault in machine.faults],
+            self.machine_days,
         )
 
-    def _tally(self, alarms: int, false: int, delays: Sequence[float | None]) -> Tally:
+    def _tally(self, alarms: int, false: int, delays: Sequence[float | None], days: float) -> Tally:
         found = [delay for delay in delays if delay is not None]
-        days = self.machine_days
         return Tally(
             alarms=alarms,
             false_alarms=false,
+            machine_days=days,
             false_alarms_per_machine_day=false / days if days else None,
+            faults=len(delays),
             faults_found=len(found),
             recall=len(found) / len(delays) if delays else None,
             delay_s=median(found) if found else None,

@@ -22,6 +22,7 @@ from faultline.ports.registry import ModelRegistry, ModelVersion
 from faultline.ports.stores import FleetStore, HistoryQuery, MachineRows
 from faultline.reproduction import recall
 from faultline.rows import take
+from services.trainer.wording import names
 
 # Different sensors of one type: every machine's table has a column for each of them.
 MAX_SENSORS = 4_096
@@ -114,7 +115,7 @@ def read_dataset(store: FleetStore, request: TrainingRequest, max_rows: int) -> 
         rows += len(machine.timestamps_ms)
         if rows > max_rows:
             raise UntrainableHistory(
-                f"the history of machine type {request.machine_type!r} has more than {max_rows} "
+                f"the history of machine type {request.machine_type!r} has more than {max_rows:,} "
                 "readings; choose a shorter time range or fewer machines"
             )
         found.update(machine.sensors)
@@ -125,6 +126,8 @@ def read_dataset(store: FleetStore, request: TrainingRequest, max_rows: int) -> 
             )
         if len(machine.timestamps_ms):
             machines.append(machine)
+    if not machines and request.machines is None:
+        raise UntrainableHistory(_nothing_of(store, request.machine_type))
     _require(request, machines)
     healthy, left_out = leave_out(machines, suspect(store))
     if not healthy:
@@ -208,7 +211,11 @@ def _version_with(versions: Sequence[ModelVersion], wanted: str) -> ModelVersion
         of_data = version.tags.get("data_version", "").startswith(wanted) and len(wanted) > 9
         if version.version == wanted or of_data:
             return version
-    raise NotFound("no version of that number or with such data; see the tag data_version")
+    there = names([version.version for version in versions]) or "none"
+    raise NotFound(
+        "the model has no version of that number or with such data (the versions' tag "
+        f"data_version); it has {there}"
+    )
 
 
 def suspect(store: FleetStore) -> list[LeftOut]:
@@ -241,6 +248,14 @@ def suspect(store: FleetStore) -> list[LeftOut]:
     return labels + alarms
 
 
+def _nothing_of(store: FleetStore, machine_type: str) -> str:
+    types = sorted({machine.machine_type for machine in store.machines()})
+    if machine_type in types:
+        return f"no readings of machine type {machine_type!r} in the time range; widen it"
+    there = f"there are some of: {names(types)}" if types else "send some first; there are none yet"
+    return f"no readings of machine type {machine_type!r}; {there}"
+
+
 def _require(request: TrainingRequest, machines: Sequence[MachineRows]) -> None:
     what = f"machine type {request.machine_type!r}"
     if request.machines is not None:
@@ -250,10 +265,6 @@ def _require(request: TrainingRequest, machines: Sequence[MachineRows]) -> None:
                 f"no readings of {', '.join(map(repr, absent))} ({what}) in the time range; check "
                 "the names and the range"
             )
-    if not machines:
-        raise UntrainableHistory(
-            f"no readings of {what} in the time range; send readings first, or widen the range"
-        )
     if request.sensors is not None:
         found = {name for machine in machines for name in machine.sensors}
         absent = sorted(set(request.sensors) - found)

@@ -150,7 +150,8 @@ def _beside(beside: Beside, limits: GateLimits) -> list[Check]:
             "unwatched_sensors",
             float(len(beside.unwatched)),
             0.0,
-            f"left out by the request, while version {version} looks at them: {unwatched}"
+            f"left out by the request, while version {version} looks at them: {unwatched} (train "
+            "again without choosing sensors)"
             if unwatched
             else f"no sensor of version {version} left out by the request",
         )

@@ -13,6 +13,7 @@ from faultline.ports.gate_log import GateDecision, GateLog
 from faultline.ports.registry import ModelRegistry
 from faultline.readings import format_timestamp
 from faultline.web import problems
+from services.trainer.absent import telling_which
 
 _Name = Annotated[str, Path(description="A registered model.", examples=["faultline-pump"])]
 _Version = Annotated[str, Path(description="Its number.", examples=["3"])]
@@ -71,7 +72,8 @@ def gate_routes(registry: ModelRegistry, log: GateLog, prefix: str) -> APIRouter
         found = log.list(name, version)
         if not found:
             # Tells a version that nobody has judged from one that is not there.
-            registry.version(name, version)
+            with telling_which(registry, name, version):
+                registry.version(name, version)
         return GateAnswers(
             model_name=name, version=version, judgements=[_gate_answer(one) for one in found]
         )

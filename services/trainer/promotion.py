@@ -16,12 +16,13 @@ from services.trainer.change import Changes, Wanted
 from services.trainer.change_events import derived
 from services.trainer.reconciliation import Reconciler
 from services.trainer.record import GATE_REASON_TAG, GATE_TAG, PASSED
-from services.trainer.rollback import version_before
+from services.trainer.rollback import nowhere_back, version_before
 from services.trainer.wording import gate_said
 
 log = logger(__name__)
 
 _PRODUCTION = "production"
+_STAGING = "staging"
 _LOOKED_THROUGH = 1_000
 _PATIENCE_S = 1.0
 
@@ -35,11 +36,17 @@ class Move(NamedTuple):
         In Production before, and archived by this; None when there was none.
     promotion_id
         Of the row in the log; None when the move was not to Production.
+    changed
+        Whether anything was; else it was there already, and nothing is in the log of this request.
+    since_ms
+        When the version came into Production; None when the move was not to Production.
     """
 
     version: ModelVersion
     previous_version: str | None
     promotion_id: str | None
+    changed: bool
+    since_ms: int | None
 
 
 class Promotions:
@@ -85,19 +92,21 @@ class Promotions:
             done = self._change(
                 present, PromotionKind.PROMOTION, known, actor=actor, reason=reason, forced=force
             )
-            return self._answer(done)
+            return self._answer(done, known)
         with self._changes.turn(name, _PATIENCE_S):
-            if _PRODUCTION in self._registry.version(name, version).aliases:
+            present = self._registry.version(name, version)
+            if _PRODUCTION in present.aliases:
                 raise Conflict(
                     f"version {version} of {name} is in Production; promote another version, which "
                     "archives this one"
                 )
-            if stage is Stage.ARCHIVED:
+            changed = not _is_at(present, stage)
+            if changed and stage is Stage.ARCHIVED:
                 self._changes.archive(name, version, actor=actor, reason=reason)
-            else:
+            elif changed:
                 self._registry.set_stage(name, version, stage)
         self._announce(name)
-        return Move(self._registry.version(name, version), None, None)
+        return Move(self._registry.version(name, version), None, None, changed, None)
 
     def roll_back(self, name: str, to: str | None, *, actor: str, reason: str) -> Move:
         """Put an earlier version into Production again; the gate is not asked.
@@ -124,15 +133,12 @@ class Promotions:
         if to is None:
             to = version_before(history, versions)
             if to is None:
-                raise Conflict(
-                    f"there is no version of {name} to roll back to: none was in Production before "
-                    "the present one"
-                )
+                raise Conflict(nowhere_back(name, history, versions))
         target = versions[to] if to in versions else self._registry.version(name, to)
         live = next((one for one in versions.values() if _PRODUCTION in one.aliases), None)
         _require_earlier(target, live, history)
         return self._answer(
-            self._change(target, PromotionKind.ROLLBACK, known, actor=actor, reason=reason)
+            self._change(target, PromotionKind.ROLLBACK, known, actor=actor, reason=reason), known
         )
 
     def promote(
@@ -266,10 +272,16 @@ class Promotions:
         history = self._log.list(name, _LOOKED_THROUGH)
         return next((one for one in history if one.promotion_id == wanted), None)
 
-    def _answer(self, done: Promotion) -> Move:
+    def _answer(self, done: Promotion, known: frozenset[str]) -> Move:
         assert done.to_version is not None
         version = self._registry.version(done.model_name, done.to_version)
-        return Move(version, done.from_version, done.promotion_id)
+        changed = done.promotion_id not in known
+        return Move(version, done.from_version, done.promotion_id, changed, done.at_ms)
+
+
+def _is_at(version: ModelVersion, stage: Stage) -> bool:
+    """Whether a version beside Production is at a stage already, and behind its alias."""
+    return version.stage is stage and (stage is Stage.STAGING) is (_STAGING in version.aliases)
 
 
 def require_passed(version: ModelVersion) -> None:
@@ -282,7 +294,8 @@ def require_passed(version: ModelVersion) -> None:
         told += f": {version.tags.get(GATE_REASON_TAG, 'no reason is recorded')}"
     raise Conflict(
         f"version {version.version} of {version.name} cannot go into Production: {told}; "
-        "train a better one, or set force and say the reason"
+        'train a better one, or promote it all the same: --force --reason "..." (over HTTP `force` '
+        "and `reason`)"
     )
 
 

@@ -43,3 +43,25 @@ def version_before(history: Sequence[Promotion], present: Collection[str]) -> st
             lived.append(version)
     now = lived[-1] if lived else None
     return next((one for one in reversed(lived[:-1]) if one in present and one != now), None)
+
+
+def nowhere_back(name: str, history: Sequence[Promotion], present: Collection[str]) -> str:
+    """Why no version is before the present one, and which can be named instead.
+
+    Parameters
+    ----------
+    history
+        The changes of Production, newest first.
+    present
+        Versions that the registry still has.
+    """
+    live = history[0].to_version if history else None
+    been = {change.to_version for change in history if change.to_version in present}
+    others = sorted(been - {live, None}, key=lambda one: int(one or 0))
+    if others:
+        which = ", ".join(map(str, others))
+        before = f"version {live} was the first in Production" if live else "none is there now"
+        return f"there is no version of {name} before the present one ({before}); name one: {which}"
+    return f"there is no version of {name} to roll back to: " + (
+        f"only version {live} has been in Production" if live else "none has been there"
+    )

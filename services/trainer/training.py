@@ -100,7 +100,7 @@ class Training:
         name = model_name(job.request.machine_type)
         steps = Steps(holding, self._clock, self._rules.retry_s)
         version = steps.patiently(
-            "looking for what was done before", lambda: self._version_of(name, job)
+            "looking whether this job was begun before", lambda: self._version_of(name, job)
         )
         if version is None:
             version = self._make(name, job, holding, steps)
@@ -120,7 +120,9 @@ class Training:
     def _make(self, name: str, job: TrainingJob, holding: Holding, steps: Steps) -> ModelVersion:
         meter = Meter()
         trained = self._train(job, steps)
-        before = steps.patiently("looking for the version before", lambda: self._newest(name))
+        before = steps.patiently(
+            "looking up the newest version's number", lambda: self._newest(name)
+        )
         circumstances = record.Circumstances(
             job,
             self._clock.now_ms(),

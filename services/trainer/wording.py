@@ -53,5 +53,6 @@ def left_out(periods: Sequence[LeftOut]) -> str:
         own = [period for period in periods if period.cause is cause]
         readings = sum(period.readings or 0 for period in own)
         if own:
-            told.append(f"{cause.value}: {len(own)}" + (f" ({readings} readings)" * bool(readings)))
+            rows = f" ({readings:,} readings)" if readings else ""
+            told.append(f"{cause.value}: {len(own)}{rows}")
     return ", ".join(told)

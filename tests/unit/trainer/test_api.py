@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from faultline.ports.stores import RecordBatch
+from faultline.readings import format_timestamp
 from faultline.verdicts import Status, Verdict, VerdictBatch
 
 BASE = "/api/v1/ml/models"
@@ -94,6 +95,8 @@ def test_a_held_version_can_be_promoted(world: Any) -> None:
         "stage": "Production",
         "previous_version": "1",
         "promotion_id": world.log.list(NAME)[0].promotion_id,
+        "changed": True,
+        "since": format_timestamp(world.log.list(NAME)[0].at_ms),
     }
 
 
@@ -140,6 +143,8 @@ def test_a_rollback_leads_to_the_version_before(world: Any) -> None:
         "stage": "Production",
         "previous_version": "2",
         "promotion_id": row.promotion_id,
+        "changed": True,
+        "since": format_timestamp(row.at_ms),
     }
     told = get(world, f"/{NAME}/history").json()["promotions"][0]
     assert told["at"].endswith("Z")

@@ -87,7 +87,10 @@ def test_a_fault_that_nobody_alarmed_of_is_found_now(faulty: Any) -> None:
     assert fault["then_delay_s"] is None
     # The rule asks for six bad readings.
     assert 0 < fault["now_delay_s"] <= 10
-    assert (told["now"]["recall"], told["then"]["recall"]) == (1.0, 0.0)
+    # No version was live then, so none has missed it.
+    assert (told["now"]["recall"], told["then"]["recall"]) == (1.0, None)
+    assert not fault["was_live"]
+    assert (told["then"]["faults"], told["then"]["machine_days"]) == (0, 0)
     assert (told["now"]["false_alarms"], told["then"]["false_alarms"]) == (0, 0)
     assert told["now"]["false_alarms_per_machine_day"] == 0
     assert told["machine_days"] < 250 / 86_400

@@ -254,13 +254,13 @@ def test_progress_is_told_in_words(evaluating: Any) -> None:
     world.queue.port.renew = listening
     world.train()
     assert list(dict.fromkeys(told)) == [
-        "looking for what was done before",
+        "looking whether this job was begun before",
         "reading the history",
         "fitting to 600 readings of 2 machines, 3 sensors",
         "measuring by injected faults",
         "fetching the champion",
         "looking for known faults",
-        "looking for the version before",
+        "looking up the newest version's number",
         "writing the bundle, the rows and the plots",
         "logging the run",
         "keeping the gate's report",

@@ -313,6 +313,9 @@ class TestSeen:
         second, first = world.http.get(f"{BASE}/triggers").json()["triggers"]
         assert (first["trigger"], first["suppressed"]) == ("schedule", None)
         assert first["job_id"] == jobs(world)[0].job_id
+        assert (first["job_state"], first["model_version"]) == ("succeeded", "1")
+        assert first["promoted"] is True
+        assert first["outcome"].startswith("the gate passed")
         assert second == {
             "machine_type": "pump",
             "trigger": "schedule",
@@ -321,6 +324,10 @@ class TestSeen:
             "decided_at": second["decided_at"],
             "job_id": None,
             "suppressed": "cooldown",
+            "job_state": None,
+            "model_version": None,
+            "promoted": None,
+            "outcome": None,
             "attempt": 1,
         }
         one = {"machine_type": "pump", "limit": 1}
