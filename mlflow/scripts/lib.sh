@@ -75,7 +75,7 @@ find_platform() {
   # Either all from the environment or all from the stack: never one's server with another's files.
   elif [[ -z ${MLFLOW_BACKEND_STORE_URI:-} || -z ${MLFLOW_ARTIFACT_ROOT:-} ]]; then
     local found
-    found=$("$PYTHON" "$TOOLS/local_stack.py")
+    found=$("$PYTHON" "$TOOLS/local_stack.py") || return 1
     set -a
     eval "$found"
     set +a

@@ -4,13 +4,16 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 help() {
-  usage "[--docker|--local]" "Starts the platform and waits until it is healthy." \
-    "The first start with Docker builds the image and makes passwords in .env."
+  usage "[--docker|--local] [options of faultline up]" \
+    "Starts the platform and waits until it is healthy." \
+    "The first start with Docker builds the image and makes passwords in .env." \
+    "Without Docker it is the whole local stack: --port-base 9000 gives it other ports."
 }
 arguments "$@"
 
 case $PLATFORM in
   docker)
+    [[ ${#ARGS[@]} -eq 0 ]] || die "unknown option ${ARGS[0]} (--help shows them)"
     make_env
     # On SQLite, or a server elsewhere, no PostgreSQL is wanted here.
     backend=$(docker compose config --format json |
@@ -26,7 +29,7 @@ case $PLATFORM in
     if (find_platform) 2>/dev/null; then
       find_platform
     else
-      "$PYTHON" -m faultline up --detach
+      "$PYTHON" -m faultline up --detach ${ARGS[@]+"${ARGS[@]}"}
       find_platform
     fi
     say "MLflow answers at $MLFLOW_TRACKING_URI"

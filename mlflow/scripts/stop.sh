@@ -5,6 +5,7 @@ set -euo pipefail
 
 help() { usage "[--docker|--local]" "Stops the platform. Its database and artifacts stay."; }
 arguments "$@"
+[[ ${#ARGS[@]} -eq 0 ]] || die "unknown option ${ARGS[0]} (--help shows them)"
 
 case $PLATFORM in
   docker) docker compose --profile serving --profile upgrade down ;;

@@ -73,7 +73,7 @@ def verify(source: BinaryIO) -> dict[str, Any]:
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         fail(f"the archive is damaged: {error}")
     if manifest is None:
-        fail(f"the archive has no {MANIFEST}: it is cut short, or none of backup.sh")
+        fail(f"the archive is damaged: it ends without {MANIFEST}, or is none of backup.sh")
     if manifest.get("format") != FORMAT:
         fail(f"the archive has format {manifest.get('format')}, and this program reads {FORMAT}")
     wrong = [name for name in manifest["files"] if seen.get(name) != manifest["files"][name]]

@@ -23,7 +23,7 @@ def main() -> None:
     """Print one assignment per line."""
     home = Home.at()
     try:
-        endpoints = load_endpoints(home.path, environ={})
+        endpoints = load_endpoints(home.path, needs=("mlflow",), environ={})
         stack = home.read_stack()
     except FaultlineError as error:
         fail(str(error))

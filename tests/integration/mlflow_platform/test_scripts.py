@@ -10,7 +10,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +18,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import create_engine, text
 
+from faultline.local.ports import Ports, is_free
 from faultline.local.stack import Stack
 
 from .conftest import FOLDER, Platform, empty, free_port, require, serving
@@ -305,3 +306,26 @@ def test_start_finds_the_stack_that_runs(local: Platform, uri: str) -> None:
     done = local.script("start")
     assert done.returncode == 0, done.stderr
     assert done.stderr == f"start: MLflow answers at {uri}\n"
+
+
+def test_start_and_stop_without_docker(stack_home: Path) -> None:
+    stack_home.parent.mkdir(parents=True, exist_ok=True)
+    place = Platform({"FAULTLINE_HOME": str(stack_home)})
+    try:
+        done = place.script("start", "--port-base", str(free_row()))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "start: MLflow answers at http://127.0.0.1:" in done.stderr
+        assert place.script("health-check").returncode == 0
+    finally:
+        stopped = place.script("stop")
+    assert stopped.returncode == 0, stopped.stderr
+    assert place.script("health-check").returncode == 1
+
+
+def free_row() -> int:
+    """First of eight free ports in a row."""
+    return next(
+        base
+        for base in range(21_000, 31_000, 8)
+        if all(is_free(port) for port in asdict(Ports.from_base(base)).values())
+    )
