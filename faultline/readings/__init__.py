@@ -19,7 +19,7 @@ from faultline.readings.reading import (
     check_machine_id,
     make_reading,
 )
-from faultline.readings.refusal import field_of
+from faultline.readings.refusal import FIELDS, field_of
 from faultline.readings.timestamps import (
     MAX_TIMESTAMP_MS,
     MIN_TIMESTAMP_MS,
@@ -29,6 +29,7 @@ from faultline.readings.timestamps import (
 
 __all__ = [
     "DEFAULT_MACHINE_TYPE",
+    "FIELDS",
     "MAX_ABSOLUTE_VALUE",
     "MAX_MACHINE_ID_LENGTH",
     "MAX_PASSENGER_LENGTH",

@@ -15,6 +15,8 @@ _FIELDS: dict[str, tuple[Any, str]] = {
     "event_id": (str | None, "must be text, or left out"),
     "traceparent": (str | None, "must be text, or left out"),
 }
+FIELDS = (*_FIELDS, "message")
+"""What `field_of` may answer."""
 _REQUIRED = ("machine_id", "timestamp", "sensors")
 _NUMBER = "must be a number of at most 1e+100 in size; send null for a missing value"
 

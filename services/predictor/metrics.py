@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from faultline.alarms import AlarmEventKind
+
 _BATCH = (1, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 _SECONDS = (0.0005, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+_PREDICTION_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0)
 
 
 class Metrics:
@@ -21,6 +24,8 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        for outcome in ("judged", "refused", "replayed"):
+            self.readings.labels(outcome)
         self.unreadable_messages = Counter(
             "faultline_predictor_unreadable_messages",
             "Messages that could not be read at all; the recorder sends them to the DLQ.",
@@ -38,6 +43,8 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        for kind in AlarmEventKind:
+            self.alarm_events.labels(kind)
         self.open_alarms = Gauge(
             "faultline_predictor_open_alarms",
             "Machines of this replica with an open alarm, by the model that opened it.",
@@ -132,6 +139,13 @@ class Metrics:
             "Machines whose window was to be filled from stored readings: filled, or not, because "
             "there were none, the store could not be reached, or too many waited.",
             ["outcome"],
+            registry=self.registry,
+        )
+        self.prediction_seconds = Histogram(
+            "faultline_predictor_prediction_seconds",
+            "Seconds from having read a request to predict to having its answer, by HTTP status.",
+            ["code"],
+            buckets=_PREDICTION_SECONDS,
             registry=self.registry,
         )
         self.logged_predictions = Counter(

@@ -8,6 +8,7 @@ take as long: routing, dependencies, a thread. So a request is answered before a
 from __future__ import annotations
 
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -22,6 +23,7 @@ from faultline.web import problem, problem_of, problems, unexpected_problem
 from services.predictor import answers
 from services.predictor.answers import encode_predictions
 from services.predictor.bodies import TooLarge, read_body
+from services.predictor.metrics import Metrics
 from services.predictor.prediction_record import Predict
 
 PATH = "/api/v1/predict"
@@ -73,27 +75,36 @@ class Predictions:
         Largest body.
     """
 
-    def __init__(self, predict: Predict, request_bytes: int) -> None:
+    def __init__(self, predict: Predict, request_bytes: int, metrics: Metrics) -> None:
         self._predict = predict
         self._request_bytes = request_bytes
+        self._seconds = metrics.prediction_seconds
 
     async def answer(self, receive: Receive) -> Response:
         """Read a request's body, and answer."""
         try:
             body = await read_body(receive, self._request_bytes)
+        except TooLarge as error:
+            return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
+        except ClientDisconnect:
+            # Nobody hears it.
+            return Response(status_code=HTTPStatus.BAD_REQUEST)
+        # From here on: how fast a client sends says nothing of ours.
+        begun_s = perf_counter()
+        response = await self._answer(body)
+        self._seconds.labels(response.status_code).observe(perf_counter() - begun_s)
+        return response
+
+    async def _answer(self, body: bytes) -> Response:
+        try:
             if len(body) > _SMALL_BYTES:
                 return await run_in_threadpool(lambda: self._answered(codec.decode(body)))
             decoded = codec.decode(body)
             if len(decoded.readings) <= _MOST_AT_ONCE:
                 return self._answered(decoded)
             return await run_in_threadpool(self._answered, decoded)
-        except TooLarge as error:
-            return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
         except FaultlineError as error:
             return problem_of(error)
-        except ClientDisconnect:
-            # Nobody hears it.
-            return Response(status_code=HTTPStatus.BAD_REQUEST)
 
     def _answered(self, decoded: Decoded) -> Response:
         if decoded.refusals:

@@ -20,6 +20,8 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        for outcome in ("succeeded", "failed", "cancelled", "left"):
+            self.jobs.labels(outcome)
         self.running = Gauge(
             "faultline_trainer_running_jobs",
             "Jobs that this trainer is working on.",

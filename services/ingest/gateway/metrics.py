@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
+from faultline.readings import FIELDS
+
 _BATCH = (1, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
 _SECONDS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
@@ -25,6 +27,8 @@ class GatewayMetrics:
             ["field"],
             registry=self.registry,
         )
+        for field in FIELDS:
+            self.refused.labels(field)
         self.failed = Counter(
             "faultline_gateway_readings_unavailable",
             "Readings answered with 429 or 503: the sender has to send them again.",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from faultline.readings import FIELDS
+from services.ingest.recorder.facts import NAMES
+
 _BATCH = (1, 10, 100, 1_000, 3_000, 10_000, 30_000, 100_000)
 _SECONDS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
@@ -21,6 +24,8 @@ class RecorderMetrics:
             ["outcome"],
             registry=self.registry,
         )
+        for outcome in ("stored", "duplicate", "conflict"):
+            self.readings.labels(outcome)
         self.refused = Counter(
             "faultline_recorder_readings_refused",
             "Readings that break the wire format, by the field at fault (message: the whole).",
@@ -39,6 +44,12 @@ class RecorderMetrics:
             ["reason"],
             registry=self.registry,
         )
+        for field in FIELDS:
+            self.refused.labels(field)
+        # From 0 on: what appears with its first value shows Prometheus no increase.
+        for what in (*FIELDS, *NAMES.values()):
+            self.dead_letters.labels(f"invalid_{what}")
+        self.dead_letters.labels("conflict")
         self.batch_readings = Histogram(
             "faultline_recorder_batch_readings",
             "Readings stored in one transaction.",

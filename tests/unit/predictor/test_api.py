@@ -21,6 +21,7 @@ from faultline.verdicts import Status, Verdict
 from faultline.web import equip
 from services.predictor import answers
 from services.predictor.api import routes
+from services.predictor.metrics import Metrics
 from services.predictor.predicting import Predictions
 
 Register = Callable[..., ModelVersion]
@@ -321,7 +322,7 @@ def test_while_the_store_is_down_lists_say_so(stored: World) -> None:
             raise Unavailable("the database does not answer")
 
     app = FastAPI()
-    predictions = Predictions(stored.predictor.fleet.predict, 1_000)
+    predictions = Predictions(stored.predictor.fleet.predict, 1_000, Metrics())
     app.include_router(routes(predictions, stored.predictor.slot, dict, Down()))
     equip(app, {}, CollectorRegistry())
     answer = TestClient(app).get("/api/v1/machines")
