@@ -31,6 +31,7 @@ from services.trainer.drift_listener import DriftListener
 from services.trainer.evidence import Draw
 from services.trainer.gate_api import gate_routes
 from services.trainer.metrics import Metrics
+from services.trainer.observation import Observation
 from services.trainer.plots import draw_plots
 from services.trainer.probation import Probation
 from services.trainer.promotion import Promotions
@@ -166,6 +167,7 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
         every_s=settings.trainer_watch_s,
     )
     drift_listener = DriftListener(ports.broker, triggers, metrics, settings.trainer_retry_s)
+    observation = Observation(ports.registry, ports.queue, metrics, settings.trainer_reconcile_s)
     app = FastAPI(title="Faultline trainer", version=__version__, description=_ABOUT)
     app.include_router(job_routes(ports.queue))
     app.include_router(trigger_routes(ports.trigger_log, ports.queue, PREFIX))
@@ -190,6 +192,7 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
             Loop("reconciler", reconciler.run),
             Loop("probation", probation.run),
             Loop("watch", watch.run),
+            Loop("observation", observation.run),
             *([Loop("drift", drift_listener.run)] if settings.trainer_on_drift else []),
         ),
         worker=worker,
