@@ -12,9 +12,10 @@ arguments "$@"
 case $PLATFORM in
   docker)
     running=$(server_runs && echo yes || true)
-    docker compose --profile upgrade build upgrade
+    docker compose build mlflow
     [[ -z $running ]] || docker compose stop mlflow
-    docker compose --profile upgrade run --rm upgrade
+    # The same as the compose service `upgrade`, which other compose files need not have.
+    docker compose run --rm -T mlflow upgrade
     [[ -z $running ]] || docker compose up --detach --wait mlflow
     ;;
   *)

@@ -210,6 +210,8 @@ def test_a_backup_is_restored_into_another_platform(
 def test_an_upgrade_is_a_step_of_its_own(platform: Platform) -> None:
     done = platform.script("upgrade")
     assert "schema " in done.stdout
+    done = platform.compose("--profile", "upgrade", "run", "--rm", "-T", "upgrade")
+    assert "schema " in done.stdout
     assert get(f"{platform.uri}/health").text == "OK"
 
 
