@@ -23,7 +23,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 # The dependencies change seldom, the code often: each has a layer of its own.
 FROM builder AS ingest-environment
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --quiet --constraint requirements.lock --requirement pyproject.toml --extra ingest
+    uv pip install --quiet --constraint requirements.lock --requirement pyproject.toml --extra ingest --extra tracing
 
 FROM builder AS trainer-environment
 RUN --mount=type=cache,target=/root/.cache/uv \
@@ -31,7 +31,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 
 FROM builder AS predictor-environment
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --quiet --constraint requirements.lock --requirement pyproject.toml --extra predictor
+    uv pip install --quiet --constraint requirements.lock --requirement pyproject.toml --extra predictor --extra tracing
 
 FROM builder AS code
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \

@@ -105,6 +105,7 @@ _SETTINGS: tuple[tuple[str, tuple[type[BaseModel], ...]], ...] = (
         "Shared by the services",
         (
             settings.ServiceSettings,
+            settings.TracingSettings,
             settings.KafkaSettings,
             settings.DatabaseSettings,
             settings.RegistrySettings,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from faultline.alarms import AlarmPolicy
@@ -30,6 +30,27 @@ class ServiceSettings(BaseSettings):
     )
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="`auto` writes text on a terminal and JSON elsewhere."
+    )
+
+
+class TracingSettings(BaseSettings):
+    """Whether traces are made, and of how much; needs the extra `tracing`."""
+
+    model_config = CONFIG
+
+    otlp_endpoint: str | None = Field(
+        None,
+        validation_alias=AliasChoices("FAULTLINE_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="OpenTelemetry collector that traces are sent to over HTTP, such as "
+        "`http://127.0.0.1:4318`; none are made when it is not set, here or as "
+        "OTEL_EXPORTER_OTLP_ENDPOINT.",
+    )
+    trace_ratio: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Part of the requests without a `traceparent` of their own that is traced; "
+        "with one, whoever sends it decides.",
     )
 
 

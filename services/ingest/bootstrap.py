@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from faultline.adapters.clock import SystemClock
 from faultline.adapters.kafka import KafkaBroker
+from faultline.adapters.tracing import open_tracing
 from faultline.service import Loop, serve
 from faultline.telemetry import configure_logging
 from services.ingest.gateway.api import gateway_app
@@ -25,10 +26,11 @@ def gateway() -> int:
     settings = GatewaySettings()
     configure_logging("gateway", settings.log_level, settings.log_format)
     metrics = GatewayMetrics()
+    tracing = open_tracing(settings, "gateway")
     broker = KafkaBroker(settings, client_id="faultline-gateway")
     try:
         application = Gateway(
-            broker.producer(),
+            tracing.broker(broker).producer(),
             metrics,
             message_readings=settings.gateway_message_readings,
             acknowledge_s=settings.gateway_acknowledge_s,
@@ -40,9 +42,10 @@ def gateway() -> int:
             request_bytes=settings.gateway_request_bytes,
             inflated_bytes=settings.gateway_inflated_bytes,
         )
-        return serve(app, settings.http_host, settings.gateway_port)
+        return serve(tracing.app(app), settings.http_host, settings.gateway_port)
     finally:
         broker.close()
+        tracing.close()
 
 
 def recorder() -> int:
@@ -53,13 +56,14 @@ def recorder() -> int:
     settings = RecorderSettings()
     configure_logging("recorder", settings.log_level, settings.log_format)
     metrics = RecorderMetrics()
+    tracing = open_tracing(settings, "recorder")
     broker = KafkaBroker(settings, client_id="faultline-recorder")
     database = PostgresDatabase(settings.database_url)
     clock = SystemClock()
     try:
         letters = DeadLetterQueue(broker.producer(), clock, metrics)
         stream = RecorderStream(
-            broker,
+            tracing.broker(broker),
             Recorder(database.record_store(), letters, metrics),
             clock,
             metrics,
@@ -77,6 +81,7 @@ def recorder() -> int:
     finally:
         broker.close()
         database.dispose()
+        tracing.close()
 
 
 _SERVICES: dict[str, Callable[[], int]] = {"gateway": gateway, "recorder": recorder}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from faultline.settings import DatabaseSettings, KafkaSettings, ServiceSettings
+from faultline.settings import DatabaseSettings, KafkaSettings, ServiceSettings, TracingSettings
 
 _MIB = 1024 * 1024
 
 
-class GatewaySettings(ServiceSettings, KafkaSettings):
+class GatewaySettings(ServiceSettings, TracingSettings, KafkaSettings):
     """Where the gateway listens and what it takes in one request."""
 
     gateway_port: int = Field(8001, ge=1, le=65535, description="The gateway's HTTP port.")
@@ -30,7 +30,7 @@ class GatewaySettings(ServiceSettings, KafkaSettings):
     )
 
 
-class RecorderSettings(ServiceSettings, KafkaSettings, DatabaseSettings):
+class RecorderSettings(ServiceSettings, TracingSettings, KafkaSettings, DatabaseSettings):
     """Where the recorder shows its health and how much it stores at once."""
 
     recorder_port: int = Field(8003, ge=1, le=65535, description="The recorder's HTTP port.")

@@ -9,6 +9,7 @@ from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.mlflow import MlflowRegistry
 from faultline.adapters.mlflow.predictions import MlflowPredictionRuns, MlflowPredictionTables
 from faultline.adapters.postgres import PostgresDatabase
+from faultline.adapters.tracing import open_tracing
 from faultline.ports.predictions import PredictionLog
 from faultline.service import serve
 from faultline.telemetry import configure_logging
@@ -23,10 +24,11 @@ def main() -> int:
     configure_logging("predictor", settings.log_level, settings.log_format)
     # MLflow's client tells of each of its retries; the loader says once that it is down.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    tracing = open_tracing(settings, "predictor")
     broker = KafkaBroker(settings, client_id="faultline-predictor")
     database = PostgresDatabase(settings.database_url)
     ports = Ports(
-        broker=broker,
+        broker=tracing.broker(broker),
         registry=MlflowRegistry(settings),
         store=database.fleet_store(),
         comparisons=database.comparison_store(),
@@ -37,10 +39,12 @@ def main() -> int:
     )
     try:
         predictor = assemble(settings, ports)
-        return serve(predictor.app, settings.http_host, settings.predictor_port, predictor.loops)
+        app = tracing.app(predictor.app)
+        return serve(app, settings.http_host, settings.predictor_port, predictor.loops)
     finally:
         broker.close()
         database.dispose()
+        tracing.close()
 
 
 def _prediction_log(settings: PredictorSettings) -> PredictionLog | None:

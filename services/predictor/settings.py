@@ -13,6 +13,7 @@ from faultline.settings import (
     KafkaSettings,
     RegistrySettings,
     ServiceSettings,
+    TracingSettings,
 )
 from services.predictor.drift_onset import DriftLimits, DriftPolicy
 
@@ -26,7 +27,12 @@ class PredictionLogging(StrEnum):
 
 
 class PredictorSettings(
-    ServiceSettings, KafkaSettings, DatabaseSettings, RegistrySettings, AlarmSettings
+    ServiceSettings,
+    TracingSettings,
+    KafkaSettings,
+    DatabaseSettings,
+    RegistrySettings,
+    AlarmSettings,
 ):
     """Where the predictor listens, how it follows models, how it works through the stream."""
 

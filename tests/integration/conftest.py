@@ -30,6 +30,7 @@ _PATIENCE_S = 90.0
 _LOOK_EVERY_S = 0.1
 
 _MODULES: Mapping[str, tuple[str, ...]] = {
+    "gateway": ("services.ingest", "gateway"),
     "predictor": ("services.predictor",),
     "recorder": ("services.ingest", "recorder"),
     "trainer": ("services.trainer",),

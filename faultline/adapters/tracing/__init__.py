@@ -1,0 +1,50 @@
+"""Traces, where they are asked for: from a request through Kafka's headers to the verdict.
+
+Without an address to send them to, nothing is wrapped and nothing is imported: what is off costs
+nothing.
+"""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp
+
+from faultline.errors import FaultlineError
+from faultline.ports.broker import Broker
+from faultline.settings import TracingSettings
+
+__all__ = ["Tracing", "open_tracing"]
+
+
+class Tracing:
+    """What a service has to wrap to be traced; this one wraps nothing."""
+
+    def broker(self, broker: Broker) -> Broker:
+        """Let messages carry the trace that they belong to, and be followed by it."""
+        return broker
+
+    def app(self, app: ASGIApp) -> ASGIApp:
+        """Let each request be a span."""
+        return app
+
+    def close(self) -> None:
+        """Send what is left."""
+
+
+def open_tracing(settings: TracingSettings, service: str) -> Tracing:
+    """Tracing as the settings have it.
+
+    Raises
+    ------
+    FaultlineError
+        When it is asked for and the packages of the extra `tracing` are missing.
+    """
+    if not settings.otlp_endpoint:
+        return Tracing()
+    try:
+        from faultline.adapters.tracing.spans import exporting_to  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise FaultlineError(
+            f"traces are to be sent to {settings.otlp_endpoint}, but {error.name} is not "
+            "installed; install faultline[tracing], or unset FAULTLINE_OTLP_ENDPOINT"
+        ) from error
+    return exporting_to(settings.otlp_endpoint, service, settings.trace_ratio)
