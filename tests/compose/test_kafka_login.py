@@ -39,15 +39,21 @@ def test_the_right_password_lets_readings_in(exposed: Containers, fleet: Fleet) 
 
 
 def test_a_wrong_password_is_refused(exposed: Containers) -> None:
-    _refused(exposed, "wrong")
+    before = _refusals(exposed)
+    assert _answer(exposed, "wrong") is not None
+    assert _refusals(exposed) > before
 
 
 def test_nobody_comes_in_without_a_login(exposed: Containers) -> None:
-    _refused(exposed, None)
+    assert _answer(exposed, None) is not None
 
 
-def _refused(exposed: Containers, password: str | None) -> None:
-    before = _refusals(exposed)
+def test_whoever_logs_in_is_answered(exposed: Containers) -> None:
+    assert _answer(exposed, exposed.variables["KAFKA_PASSWORD"]) is None
+
+
+def _answer(exposed: Containers, password: str | None) -> str | None:
+    """What is wrong when the cluster is asked; None when it answers."""
     # The service's own connection: a producer that could not be built leaves its sockets open.
     broker = KafkaBroker(
         KafkaSettings(
@@ -59,10 +65,9 @@ def _refused(exposed: Containers, password: str | None) -> None:
         "stranger",
     )
     try:
-        assert broker.ping() is not None
+        return broker.ping()
     finally:
         broker.close()
-    assert _refusals(exposed) > before
 
 
 def _refusals(exposed: Containers) -> int:
