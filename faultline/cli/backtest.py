@@ -7,13 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from faultline.cli.models import HomeOption, JsonOption, TrainerOption, client, print_json
-from faultline.cli.options import checked, moment
-from faultline.cli.versions import print_table
+from faultline.cli.models import JsonOption, TrainerOption, client, print_json, time_range
+from faultline.cli.options import TIME_NOTATION, HomeOption
+from faultline.cli.table import print_table
+from faultline.offline.wording import count, duration
 
-_FOUND_BY = {"both": "both", "then": "only then", "now": "only this version"}
-_ALARM_HEADER = ("machine", "found by", "then", "now", "peak now", "sensors now")
-_FAULT_HEADER = ("machine", "known fault", "from", "to", "found then after", "found now after")
 _MOST_LINES = 50
 
 
@@ -28,10 +26,11 @@ def backtest(  # noqa: PLR0917 - Typer reads options from the signature
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Begin of the history: RFC 3339 or epoch milliseconds."),
+        typer.Option(metavar="TIME", help=f"Begin of the history: {TIME_NOTATION}."),
     ] = None,
     end: Annotated[
-        str | None, typer.Option(metavar="TIME", help="End of the history, itself left out.")
+        str | None,
+        typer.Option(metavar="TIME", help="End of the history, itself left out; as --start."),
     ] = None,
     trainer: TrainerOption = None,
     home: HomeOption = None,
@@ -40,11 +39,10 @@ def backtest(  # noqa: PLR0917 - Typer reads options from the signature
     """Replay a version over stored history: what it would have raised beside what was raised.
 
     It judges as the stream does, and changes nothing. then: the alarms there were, by
-    whichever version was live. Known faults are those labelled; an alarm that none of
-    them explains counts as false.
+    whichever version was live; time in which none was is not counted. Known faults are
+    those labelled; an alarm that none of them explains counts as false.
     """
-    start_ms = None if start is None else checked(moment, start, "--start")
-    end_ms = None if end is None else checked(moment, end, "--end")
+    start_ms, end_ms = time_range(start, end)
     with client(trainer, home) as asked:
         told = asked.backtest(
             name, version, machines=machines or (), start_ms=start_ms, end_ms=end_ms
@@ -52,14 +50,26 @@ def backtest(  # noqa: PLR0917 - Typer reads options from the signature
     if as_json:
         print_json(told)
         return
+    this = f"version {told['version']}"
     typer.echo(_heading(told))
     print_table(
         ("", "alarms", "false", "false/machine-day", "faults found", "recall", "median delay"),
-        [_tally("then", told["then"], told), _tally("this version", told["now"], told)],
+        [_tally("then", told["then"]), _tally(this, told["now"])],
         {"alarms", "false", "false/machine-day", "faults found", "recall", "median delay"},
     )
-    _print_part("alarms", _ALARM_HEADER, [_alarm(one) for one in told["alarms"]])
-    _print_part("known faults", _FAULT_HEADER, [_fault(one) for one in told["faults"]])
+    if not_live := _not_live(told):
+        typer.echo(not_live)
+    found_by = {"both": "both", "then": "only then", "now": f"only {this}"}
+    _print_part(
+        "alarms",
+        ("machine", "found by", "then", this, "peak", f"sensors of {this}"),
+        [_alarm(one, found_by) for one in told["alarms"]],
+    )
+    _print_part(
+        "known faults",
+        ("machine", "known fault", "from", "to", "found then after", f"by {this} after"),
+        [_fault(one) for one in told["faults"]],
+    )
     if told["learnt_readings"]:
         share = told["learnt_readings"] / told["readings"]
         typer.echo(
@@ -72,21 +82,39 @@ def _heading(told: Mapping[str, Any]) -> str:
     verdicts = ", ".join(f"{count:,} {status}" for status, count in told["verdicts"].items())
     return (
         f"{told['model_name']} version {told['version']} on {told['readings']:,} readings of "
-        f"{len(told['machines'])} machines, {told['machine_days']:.3g} machine-days outside known "
-        f"faults\nverdicts: {verdicts}\nby the rule: {told['alarm_rule']}\n"
+        f"{count(len(told['machines']), 'machine')}, {_range(told['machines'])}; "
+        f"{told['machine_days']:.3g} machine-days outside known faults\n"
+        f"verdicts: {verdicts}\nby the rule: {told['alarm_rule']}\n"
     )
 
 
-def _tally(side: str, tally: Mapping[str, Any], told: Mapping[str, Any]) -> list[str]:
+def _range(machines: Sequence[Mapping[str, Any]]) -> str:
+    start, end = min(one["start"] for one in machines), max(one["end"] for one in machines)
+    return f"{_second(start)} to {_second(end)} (UTC)"
+
+
+def _not_live(told: Mapping[str, Any]) -> str | None:
+    """What is not counted against the versions of that time, for there was none."""
+    faults = sum(not fault["was_live"] for fault in told["faults"])
+    since = told["live_since"]
+    if not faults and told["then"]["machine_days"] >= told["machine_days"]:
+        return None
+    when = "no version was ever live" if since is None else f"first live: {_second(since)}"
+    return f"then counts only time in which a version was live ({when}); " + (
+        f"{count(faults, 'known fault')} of other times left out" if faults else "no fault left out"
+    )
+
+
+def _tally(side: str, tally: Mapping[str, Any]) -> list[str]:
     rate, recall = tally["false_alarms_per_machine_day"], tally["recall"]
     return [
         side,
         str(tally["alarms"]),
         str(tally["false_alarms"]),
         "-" if rate is None else f"{rate:.3g}",
-        f"{tally['faults_found']} of {len(told['faults'])}",
+        f"{tally['faults_found']} of {tally['faults']}" if tally["faults"] else "-",
         "-" if recall is None else f"{recall:.0%}",
-        _delay(tally["delay_s"], "-"),
+        "-" if tally["delay_s"] is None else duration(tally["delay_s"]),
     ]
 
 
@@ -94,17 +122,17 @@ def _print_part(what: str, header: Sequence[str], rows: Sequence[Sequence[str]])
     if not rows:
         return
     typer.echo("")
-    print_table(header, rows[:_MOST_LINES], {"peak now"})
+    print_table(header, rows[:_MOST_LINES], {"peak"})
     if len(rows) > _MOST_LINES:
         typer.echo(f"and {len(rows) - _MOST_LINES} more {what}; --json has all of them")
 
 
-def _alarm(group: Mapping[str, Any]) -> list[str]:
+def _alarm(group: Mapping[str, Any], found_by: Mapping[str, str]) -> list[str]:
     now = group["now"]
     worst = max(now, key=lambda alarm: alarm["peak_score"], default=None)
     return [
         group["machine_id"],
-        _FOUND_BY[group["found_by"]],
+        found_by[group["found_by"]],
         _times(group["then"]),
         _times(now),
         "-" if worst is None else f"{worst['peak_score']:.3g}",
@@ -125,8 +153,8 @@ def _fault(fault: Mapping[str, Any]) -> list[str]:
         fault["kind"],
         _second(fault["start"]),
         _second(fault["end"]),
-        _delay(fault["then_delay_s"], "missed"),
-        _delay(fault["now_delay_s"], "missed"),
+        _delay(fault["then_delay_s"]) if fault["was_live"] else "none live",
+        _delay(fault["now_delay_s"]),
     ]
 
 
@@ -134,14 +162,5 @@ def _second(timestamp: str | None) -> str:
     return "the end" if timestamp is None else timestamp[:19].replace("T", " ")
 
 
-def _delay(seconds: float | None, without: str) -> str:
-    """In the unit that suits.
-
-    >>> _delay(42, "-"), _delay(90, "-"), _delay(9_000, "-"), _delay(None, "missed")
-    ('42 s', '1.5 min', '2.5 h', 'missed')
-    """
-    if seconds is None:
-        return without
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.3g} min" if seconds < 3_600 else f"{seconds / 3_600:.3g} h"
+def _delay(seconds: float | None) -> str:
+    return "missed" if seconds is None else duration(seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from faultline.verdicts import SensorContribution
+from faultline.verdicts import SensorContribution, Status, Verdict
 
 _HEADER = ("sensor", "share", "observed", "expected", "from", "to", "direction", "health")
 
@@ -29,6 +29,17 @@ def _plain(number: float, digits: int) -> str:
     text = f"{number:.{digits}g}"
     # Of large numbers all digits before the point, instead of a power of ten.
     return f"{number:.0f}" if "e+" in text and abs(number) < 1e12 else text
+
+
+def in_a_sentence(machine_id: str, verdict: Verdict) -> str:
+    """Say which sensors made a score; of a normal one, that nothing is wrong."""
+    from faultline.detector import sentence  # noqa: PLC0415 - a quick --help
+
+    said = sentence(machine_id, verdict.contributions)
+    if verdict.status is not Status.NORMAL or not verdict.contributions:
+        return said
+    nearest = said.removeprefix(f"{machine_id}: ")
+    return f"{machine_id}: within what is expected; nearest to the limit: {nearest}"
 
 
 def contribution_objects(

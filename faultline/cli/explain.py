@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from faultline.cli import offline
-from faultline.cli.contributions import contribution_objects, contribution_table
+from faultline.cli.contributions import contribution_objects, contribution_table, in_a_sentence
 from faultline.cli.offline import (
     JsonOption,
     MachineColumnOption,
@@ -18,6 +18,7 @@ from faultline.cli.offline import (
     TimestampUnit,
     TimestampUnitOption,
 )
+from faultline.cli.options import HomeOption
 from faultline.offline.wording import duration
 from faultline.verdicts import Status
 
@@ -50,7 +51,8 @@ def explain(  # noqa: PLR0917 - Typer reads options from the signature
     at: Annotated[
         str,
         typer.Option(
-            metavar="TIMESTAMP", help="Time of the row, as in the file or in another notation."
+            metavar="TIMESTAMP",
+            help="Time of the row, as in the file or in another notation; UTC without a zone.",
         ),
     ],
     timestamp_column: ScoredTimestampColumnOption = None,
@@ -67,6 +69,7 @@ def explain(  # noqa: PLR0917 - Typer reads options from the signature
         ),
     ] = None,
     registry: RegistryOption = None,
+    home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say why a row has its score: a sentence, and each sensor's part in the deviation.
@@ -86,7 +89,7 @@ def explain(  # noqa: PLR0917 - Typer reads options from the signature
     if plot is not None:
         require_writable(plot, input_file)
         require_png(plot)
-    loaded = offline.load(model, registry)
+    loaded = offline.load(model, registry, home)
     time_column = timestamp_column or loaded.timestamp_column
     layout = Layout(time_column, timestamp_unit.value, machine_column)
     table = read_table(input_file, layout, loaded.model.detector.sensors)
@@ -113,8 +116,6 @@ def explain(  # noqa: PLR0917 - Typer reads options from the signature
 
 
 def _told(loaded: Loaded, table: Table, explained: Explained, plot: Path | None) -> dict[str, Any]:
-    from faultline.detector import sentence  # noqa: PLC0415 - a quick --help
-
     verdict = explained.verdict
     if verdict.score is None:
         why = _NO_SCORE.get(verdict.status, verdict.status.value)
@@ -123,7 +124,7 @@ def _told(loaded: Loaded, table: Table, explained: Explained, plot: Path | None)
             gap=duration(loaded.model.detector.max_gap_ms / 1_000),
         )
     else:
-        said = sentence(explained.machine_id, verdict.contributions)
+        said = in_a_sentence(explained.machine_id, verdict)
     health = verdict.health
     named = {part.sensor for part in verdict.contributions}
     return {

@@ -69,7 +69,12 @@ class LazyCommand(TyperCommand):
         self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
     ) -> Any:
         """Parse the arguments, with the real command's options."""
-        return self.load().make_context(info_name, args, parent=parent, **extra)
+        try:
+            return self.load().make_context(info_name, args, parent=parent, **extra)
+        except typer.BadParameter as error:
+            # How the library that checks them introduces what is wrong.
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
 
 class LazyGroup(TyperGroup):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from faultline.errors import InvalidReading
-from faultline.readings import parse_timestamp
+from faultline.cli.options import TIME_NOTATION, HomeOption, checked, moment
+from faultline.readings import format_timestamp
 
 if TYPE_CHECKING:
     from faultline.client import Job, TrainerClient
@@ -25,15 +26,6 @@ TrainerOption = Annotated[
         metavar="URL",
         show_default="that of the running stack",
         help="The trainer's address.",
-    ),
-]
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--home",
-        envvar="FAULTLINE_HOME",
-        show_default=".faultline",
-        help="Folder of the running stack.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
@@ -61,10 +53,11 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
     ],
     start: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Begin of the history: RFC 3339 or epoch milliseconds."),
+        typer.Option(metavar="TIME", help=f"Begin of the history: {TIME_NOTATION}."),
     ] = None,
     end: Annotated[
-        str | None, typer.Option(metavar="TIME", help="End of the history, itself left out.")
+        str | None,
+        typer.Option(metavar="TIME", help="End of the history, itself left out; as --start."),
     ] = None,
     machines: Annotated[
         list[str] | None,
@@ -106,11 +99,13 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
             param_hint="--dataset-version",
         )
     excluded = [_period(text) for text in exclude or ()]
+    start_ms, end_ms = time_range(start, end)
+    checks: Sequence[str] = ()
     with client(trainer, home) as asked:
         job = asked.train(
             machine_type,
-            start_ms=_moment(start, "--start"),
-            end_ms=_moment(end, "--end"),
+            start_ms=start_ms,
+            end_ms=end_ms,
             machines=machines or (),
             sensors=sensors or (),
             excluded=excluded,
@@ -120,21 +115,24 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
         )
         if wait:
             if not as_json:
-                typer.echo(f"job {job.job_id}")
+                typer.echo(f"job {job.job_id}{_range(start_ms, end_ms)}")
             job = asked.wait(job.job_id, None if as_json else _tell)
+            if not as_json and job.model_name and job.model_version:
+                checks = gate_lines(asked.gate(job.model_name, job.model_version))
     if as_json:
         print_json(job)
     elif not wait:
-        typer.echo(f"job {job.job_id} is {job.state}; --wait follows one to its end")
+        asked_for = f"job {job.job_id} is {job.state}{_range(start_ms, end_ms)}"
+        typer.echo(f"{asked_for}; --wait follows one to its end")
     elif job.state == "succeeded":
-        typer.echo(_outcome(job))
+        typer.echo("\n  ".join([_outcome(job, checks), *checks]))
     if job.final and job.state != "succeeded":
         if not as_json:
             typer.echo(f"faultline: the training {job.state}: {job.error or job.state}", err=True)
         raise typer.Exit(1)
 
 
-def promote(  # noqa: PLR0917 - Typer reads options from the signature
+def promote(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Registered model, such as faultline-pump.")
     ],
@@ -145,18 +143,22 @@ def promote(  # noqa: PLR0917 - Typer reads options from the signature
             case_sensitive=False, help="Where to; Production archives the one that is there."
         ),
     ] = TargetStage.PRODUCTION,
-    reason: Annotated[str, typer.Option(help="Why; kept with the promotion.")] = "",
+    *,
+    reason: Annotated[str, typer.Option(help="Why; kept in the history.")],
     force: Annotated[
         bool,
-        typer.Option("--force", help="Also when the gate refused the version. Needs --reason."),
+        typer.Option("--force", help="Also when the gate refused the version."),
     ] = False,
     trainer: TrainerOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Move a version to Production, or to another stage."""
-    if force and not reason.strip():
-        raise typer.BadParameter("--force needs a reason", param_hint="--reason")
+    """Move a version to Production, or to another stage.
+
+    The staging version scores live readings beside the one in Production.
+    """
+    if not reason.strip():
+        raise typer.BadParameter("a promotion needs a reason", param_hint="--reason")
     with client(trainer, home) as asked:
         answer = asked.promote(
             name,
@@ -169,7 +171,7 @@ def promote(  # noqa: PLR0917 - Typer reads options from the signature
     if as_json:
         print_json(answer)
         return
-    typer.echo(f"{name} version {version} is in {stage.value}{_instead_of(answer, stage)}")
+    typer.echo(f"{name} {moved(answer)}")
 
 
 def client(trainer: str | None, home: Path | None) -> TrainerClient:
@@ -188,15 +190,6 @@ def user() -> str:
         return "cli"
 
 
-def _moment(text: str | None, option: str) -> int | None:
-    if text is None:
-        return None
-    try:
-        return parse_timestamp(int(text) if text.lstrip("-").isdecimal() else text)
-    except InvalidReading as error:
-        raise typer.BadParameter(str(error), param_hint=option) from error
-
-
 def _period(text: str) -> Period:
     from faultline.ports.jobs import Period  # noqa: PLC0415 - a quick --help
 
@@ -207,9 +200,7 @@ def _period(text: str) -> Period:
             "2026-01-01T10:00:00Z/2026-01-01T11:30:00Z, or epoch milliseconds on both sides",
             param_hint="--exclude",
         )
-    start_ms, end_ms = (_moment(side, "--exclude") for side in (begin, end))
-    assert start_ms is not None
-    assert end_ms is not None
+    start_ms, end_ms = (checked(moment, side, "--exclude") for side in (begin, end))
     if start_ms >= end_ms:
         raise typer.BadParameter(
             f"{text!r} ends before it begins: give START/END, the earlier time first",
@@ -223,17 +214,53 @@ def _tell(job: Job) -> None:
         typer.echo(f"  {job.progress or job.state}")
 
 
-def _outcome(job: Job) -> str:
+def _outcome(job: Job, checks: Sequence[str]) -> str:
     where = "Production" if job.promoted else "Staging"
-    decision = f" ({job.decision})" if job.decision else ""
+    # Its end is what the checks say one by one.
+    told = (job.decision or "").partition(":")[0] if checks else job.decision
+    decision = f" ({told})" if told else ""
     return f"{job.model_name} version {job.model_version} is in {where}{decision}"
 
 
-def _instead_of(answer: dict[str, Any], stage: TargetStage) -> str:
-    previous = answer.get("previous_version")
-    if stage is not TargetStage.PRODUCTION or not previous:
-        return ""
-    return f"; version {previous} is archived"
+def moved(answer: Mapping[str, Any], again: str = "") -> str:
+    """What a request to move a version came to, in words."""
+    version, stage, previous = answer["version"], answer["stage"], answer["previous_version"]
+    if not answer["changed"]:
+        since = f" since {answer['since']}" if answer["since"] else ""
+        return f"version {version} is already in {stage}{since}; nothing changed, nothing is logged"
+    archived = f"; version {previous} is archived" if previous else ""
+    return f"version {version} is in {stage}{again}{archived}"
+
+
+def gate_lines(judgements: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The last judgement as a list: each check, what was refused first, and the notes."""
+    if not judgements:
+        return []
+    found = judgements[0]
+    checks = sorted(found["checks"], key=lambda check: bool(check["passed"]))
+    return [
+        *(f"{'passed ' if one['passed'] else 'refused'}  {one['reason']}" for one in checks),
+        *(f"note     {note}" for note in found["notes"]),
+    ]
+
+
+def time_range(start: str | None, end: str | None) -> tuple[int | None, int | None]:
+    """What --start and --end say, milliseconds since the epoch; None is open."""
+    start_ms = None if start is None else checked(moment, start, "--start")
+    end_ms = None if end is None else checked(moment, end, "--end")
+    if start_ms is not None and end_ms is not None and start_ms >= end_ms:
+        raise typer.BadParameter("it must be later than --start", param_hint="--end")
+    return start_ms, end_ms
+
+
+def _range(start_ms: int | None, end_ms: int | None) -> str:
+    """The chosen part of the history, in UTC, so that a wrong zone is seen."""
+    said = ""
+    if start_ms is not None:
+        said += f" from {format_timestamp(start_ms)}"
+    if end_ms is not None:
+        said += f" to {format_timestamp(end_ms)}"
+    return f", history{said}" if said else ""
 
 
 def print_json(document: object) -> None:

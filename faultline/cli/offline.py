@@ -12,7 +12,7 @@ import msgspec
 import typer
 from typer.core import TyperCommand, TyperOption
 
-from faultline.errors import Unavailable
+from faultline.cli.registry import open_registry
 
 if TYPE_CHECKING:
     from faultline.offline.models import Loaded
@@ -73,7 +73,7 @@ RegistryOption = Annotated[
     typer.Option(
         "--registry",
         metavar="URL",
-        show_default="MLFLOW_TRACKING_URI, else http://127.0.0.1:5001",
+        show_default="MLFLOW_TRACKING_URI, else that of the running stack",
         help="The MLflow server of a registered version.",
     ),
 ]
@@ -124,26 +124,14 @@ def command(name: str, function: Any) -> typer.Typer:
     return alone
 
 
-def load(model: str, registry: str | None) -> Loaded:
+def load(model: str, registry: str | None, home: Path | None) -> Loaded:
     """Find a model by its folder or its reference; raises as `faultline.offline.models` does."""
     from faultline.offline.models import is_reference, load_folder, pull  # noqa: PLC0415
 
     if not is_reference(model):
         return load_folder(Path(model))
-    from faultline.adapters.mlflow import MlflowRegistry  # noqa: PLC0415 - a quick --help
-    from faultline.settings import RegistrySettings  # noqa: PLC0415
-
-    settings = RegistrySettings()
-    if registry is not None:
-        settings = settings.model_copy(update={"mlflow_tracking_uri": registry})
-    try:
-        return pull(model, MlflowRegistry(settings))
-    except Unavailable as error:
-        if "Max retries exceeded" not in str(error):
-            raise
-        raise Unavailable(
-            f"no MLflow at {settings.mlflow_tracking_uri} (start one: make up)"
-        ) from error
+    with open_registry(registry, home) as opened:
+        return pull(model, opened)
 
 
 def names(given: Sequence[str] | None) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from faultline.readings import parse_timestamp
 
 Value = TypeVar("Value")
 
+TIME_NOTATION = "RFC 3339 (UTC without a zone) or epoch milliseconds"
+
 
 class Way(StrEnum):
     """How readings get in."""
@@ -63,6 +65,13 @@ def checked(parse: Callable[[str], Value], text: str, option: str) -> Value:
         return parse(text)
     except (ValueError, InvalidReading) as error:
         raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def start_time(text: str | None, now_ms: int) -> int | None:
+    """What ``--start`` says, ``now`` too; None where it was left out."""
+    if text is None:
+        return None
+    return now_ms if text == "now" else checked(moment, text, "--start")
 
 
 def moment(text: str) -> int:

@@ -14,6 +14,7 @@ import typer
 
 from faultline.cli.interruption import StoppableClock, stop_signals
 from faultline.cli.options import (
+    TIME_NOTATION,
     GatewayOption,
     HomeOption,
     JsonOption,
@@ -22,7 +23,7 @@ from faultline.cli.options import (
     ToOption,
     Way,
     checked,
-    moment,
+    start_time,
 )
 from faultline.cli.outlet import open_outlet, summary, tell, transmit
 from faultline.cli.progress import progress_bar
@@ -79,7 +80,7 @@ def replay(  # noqa: PLR0917 - Typer reads options from the signature
         typer.Option(
             metavar="TIME",
             show_default="as in the files",
-            help="Move all timestamps so that the earliest is this time, or `now`.",
+            help=f"Move all timestamps so that the earliest is this: {TIME_NOTATION}, or `now`.",
         ),
     ] = None,
     to: ToOption = Way.TOPIC,
@@ -109,9 +110,9 @@ def replay(  # noqa: PLR0917 - Typer reads options from the signature
         )
         for path in files
     ]
-    if start is not None:
-        at_ms = clock.now_ms() if start == "now" else checked(moment, start, "--start")
-        chosen = _moved(chosen, at_ms)
+    start_ms = start_time(start, clock.now_ms())
+    if start_ms is not None:
+        chosen = _moved(chosen, start_ms)
     runs = FaultRuns()
     changes: deque[FaultLabel] = deque()
 

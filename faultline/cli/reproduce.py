@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from faultline.cli import offline
 from faultline.cli.offline import JsonOption, RegistryOption
+from faultline.cli.options import HomeOption
+from faultline.cli.registry import database_url, open_registry
+from faultline.offline.wording import count
+from faultline.readings import format_timestamp
 
 if TYPE_CHECKING:
+    from faultline.left_out import LeftOut
     from faultline.ports.stores import FleetStore
     from faultline.reproduction import Reproduction
 
@@ -18,46 +24,47 @@ def reproduce(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Such as faultline-pump.")],
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Its number.")],
     registry: RegistryOption = None,
+    home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fit a registered version again, to the rows and by the settings it was trained with.
 
     The rows come from the version's snapshot in MLflow or, where it has them by
-    reference, from the database (FAULTLINE_DATABASE_URL); their hash must be the
-    recorded one. Every array of the model is then compared bit for bit.
+    reference, from the database (FAULTLINE_DATABASE_URL, else that of the running
+    stack); their hash must be the recorded one. Every array of the model is then
+    compared bit for bit.
 
     Exit status: 0 when all are equal, else 1.
     """
-    from faultline.adapters.mlflow import MlflowRegistry  # noqa: PLC0415 - a quick --help
-    from faultline.reproduction import reproduce as make_again  # noqa: PLC0415
-    from faultline.settings import RegistrySettings  # noqa: PLC0415
+    from faultline.reproduction import reproduce as make_again  # noqa: PLC0415 - a quick --help
 
-    settings = RegistrySettings()
-    if registry is not None:
-        settings = settings.model_copy(update={"mlflow_tracking_uri": registry})
-    made = make_again(MlflowRegistry(settings), name, version, _store)
+    with open_registry(registry, home) as opened:
+        made = make_again(opened, name, version, lambda: _store(home))
     if as_json:
-        offline.print_json(_told(name, version, made))
+        offline.print_json(document(name, version, made))
     else:
         _tell(name, version, made)
     if not made.equal:
         raise typer.Exit(1)
 
 
-def _store() -> FleetStore:
+def _store(home: Path | None) -> FleetStore:
     from faultline.adapters.postgres import PostgresDatabase  # noqa: PLC0415 - seldom needed
-    from faultline.settings import DatabaseSettings  # noqa: PLC0415
 
-    return PostgresDatabase(DatabaseSettings().database_url).fleet_store()
+    return PostgresDatabase(database_url(home)).fleet_store()
 
 
-def _told(name: str, version: str, made: Reproduction) -> dict[str, Any]:
+def document(name: str, version: str, made: Reproduction) -> dict[str, Any]:
+    """What came of it, as it is printed with `--json`."""
     return {
         "model": name,
         "version": version,
         "equal": made.equal,
         "arrays": {
-            array: {"equal": one.equal, "largest_difference": one.largest_difference}
+            array: {
+                "equal": one.equal,
+                "largest_difference": 0.0 if one.equal else one.largest_difference,
+            }
             for array, one in made.arrays.items()
         },
         "parameters": _pairs(made.parameters, "again"),
@@ -65,7 +72,18 @@ def _told(name: str, version: str, made: Reproduction) -> dict[str, Any]:
         "data_version": made.recipe.data_version,
         "rows": sum(made.recipe.machines.values()),
         "rows_from": "snapshot" if made.recipe.stored == "rows" else "database",
-        "left_out": made.recipe.left_out,
+        "left_out": [_left_out(period) for period in made.recipe.left_out],
+    }
+
+
+def _left_out(period: LeftOut) -> dict[str, Any]:
+    return {
+        "cause": period.cause.value,
+        "machine_id": period.machine_id,
+        "start": format_timestamp(period.start_ms),
+        "end": None if period.end_ms is None else format_timestamp(period.end_ms),
+        "what": period.what,
+        "readings": period.readings,
     }
 
 
@@ -79,7 +97,7 @@ def _tell(name: str, version: str, made: Reproduction) -> None:
     recipe = made.recipe
     typer.echo(
         f"{name} version {version}: fitted again to {sum(recipe.machines.values()):,} readings of "
-        f"{len(recipe.machines)} machines, data version {recipe.data_version[:12]}"
+        f"{count(len(recipe.machines), 'machine')}, data version {recipe.data_version[:12]}"
     )
     unequal = {array: one for array, one in made.arrays.items() if not one.equal}
     if made.equal:

@@ -17,6 +17,7 @@ from faultline.cli.offline import (
     TimestampUnit,
     TimestampUnitOption,
 )
+from faultline.cli.options import HomeOption
 from faultline.cli.progress import progress_bar
 from faultline.cli.score_summary import summary, tell
 
@@ -51,6 +52,7 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
         ),
     ] = False,
     registry: RegistryOption = None,
+    home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score a file: one line for each of its rows, in the same order.
@@ -90,7 +92,7 @@ def score(  # noqa: PLR0917 - Typer reads options from the signature
             require_writable(path, input_file)
     if plot is not None:
         require_png(plot)
-    loaded = offline.load(model, registry)
+    loaded = offline.load(model, registry, home)
     time_column = timestamp_column or loaded.timestamp_column
     layout = Layout(time_column, timestamp_unit.value, machine_column)
     table = read_table(input_file, layout, loaded.model.detector.sensors)

@@ -12,6 +12,7 @@ import typer
 
 from faultline.cli.interruption import StoppableClock, stop_signals
 from faultline.cli.options import (
+    TIME_NOTATION,
     GatewayOption,
     HomeOption,
     JsonOption,
@@ -20,7 +21,7 @@ from faultline.cli.options import (
     ToOption,
     Way,
     checked,
-    moment,
+    start_time,
 )
 from faultline.cli.outlet import open_outlet, summary, tell, transmit
 from faultline.cli.progress import progress_bar
@@ -62,7 +63,7 @@ def simulate(  # noqa: PLR0917 - Typer reads options from the signature
         typer.Option(
             metavar="TIME",
             show_default="so that it ends about now; without a duration, now",
-            help="The pumps' time to begin with, after the history.",
+            help=f"The pumps' time to begin with, after the history: {TIME_NOTATION}, or `now`.",
         ),
     ] = None,
     faults: Annotated[
@@ -104,11 +105,11 @@ def simulate(  # noqa: PLR0917 - Typer reads options from the signature
     )
     stop = threading.Event()
     clock = StoppableClock(stop)
-    if start is not None:
-        start_ms = checked(moment, start, "--start")
-    else:
+    now_ms = clock.now_ms()
+    start_ms = start_time(start, now_ms)
+    if start_ms is None:
         ahead_s = 0.0 if length_s is None else length_s - length_s / factor
-        start_ms = clock.now_ms() - round(ahead_s * 1_000)
+        start_ms = now_ms - round(ahead_s * 1_000)
     end_ms = None if length_s is None else start_ms + round(length_s * 1_000)
     history_ms = round(history_s * 1_000)
     coming: deque[Fault] = deque()

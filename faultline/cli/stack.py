@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import time
@@ -29,6 +30,7 @@ HomeOption = Annotated[
         help="Folder that holds all of the stack: data, logs, configuration, state.",
     ),
 ]
+_ELSEWHERE = "; name the folder of another with --home or FAULTLINE_HOME"
 _POLL_S = 1.0
 _EXIT_UNHEALTHY = 1
 _EXIT_NOT_RUNNING = 3
@@ -89,7 +91,7 @@ def up(  # noqa: PLR0917 - Typer reads options from the signature
         ):
             raise Conflict(
                 f"a stack runs in {stack.home.path} already, on other ports or servers than these: "
-                "`faultline down` first, or choose another --home"
+                f"`{in_home('down', stack.home)}` first, or choose another --home"
             )
         _already_up(running)
         return
@@ -103,7 +105,7 @@ def up(  # noqa: PLR0917 - Typer reads options from the signature
         took_s = time.monotonic() - began_s
         console.print(f"up in {took_s:.1f} s; logs in {stack.home.logs}", soft_wrap=True)
         if detach:
-            console.print("runs on; `faultline down` stops it")
+            console.print(f"runs on; `{in_home('down', stack.home)}` stops it", soft_wrap=True)
             return
         console.print("Ctrl-C stops it")
         _watch(stack, console)
@@ -125,8 +127,10 @@ def down(home: HomeOption = None) -> None:
     left = stack.stop()
     if left:
         typer.echo(f"stopped {left} processes that had lost their supervisor ({place.path})")
+    elif running:
+        typer.echo(f"stopped {place.path}")
     else:
-        typer.echo(f"{'stopped' if running else 'nothing runs in'} {place.path}")
+        typer.echo(f"nothing runs in {place.path}{_ELSEWHERE}")
 
 
 def status(
@@ -159,14 +163,25 @@ def status(
     elif left:
         typer.echo(
             f"the supervisor of {place.path} is gone and {left} of its processes are left: "
-            "`faultline down` stops them"
+            f"`{in_home('down', place)}` stops them"
         )
     else:
-        typer.echo(f"no stack runs in {place.path}; `faultline up` starts one")
+        typer.echo(
+            f"no stack runs in {place.path}; `{in_home('up', place)}` starts one{_ELSEWHERE}"
+        )
     if not components and not left:
         raise typer.Exit(_EXIT_NOT_RUNNING)
     if not healthy:
         raise typer.Exit(_EXIT_UNHEALTHY)
+
+
+def in_home(command: str, home: Home) -> str:
+    """The command for a stack, to be typed in the present folder."""
+    from faultline.local.home import DEFAULT_HOME  # noqa: PLC0415 - needs the extra `local`
+
+    if home.path == DEFAULT_HOME.resolve():
+        return f"faultline {command}"
+    return f"faultline {command} --home {shlex.quote(str(home.path))}"
 
 
 def _home(path: Path | None) -> Home:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from faultline.cli.models import HomeOption, JsonOption, TrainerOption, client, print_json, user
-from faultline.cli.options import checked, moment
+from faultline.cli.models import (
+    JsonOption,
+    TrainerOption,
+    client,
+    moved,
+    print_json,
+    user,
+)
+from faultline.cli.options import TIME_NOTATION, HomeOption, checked, moment
+from faultline.cli.table import print_table, shortened, terminal_columns
+from faultline.offline.wording import duration
 from faultline.readings import parse_timestamp
 
 _NameArgument = Annotated[
@@ -23,14 +33,18 @@ _HEADER = (
     "gate",
     "silhouette",
     "recall",
-    "false alarms/day",
+    "false alarms",
     "rows",
     "data from",
     "to",
     "age",
     "verdicts",
 )
-_TO_THE_RIGHT = {"version", "silhouette", "recall", "false alarms/day", "rows", "age", "verdicts"}
+_TO_THE_RIGHT = {"version", "silhouette", "recall", "rows", "age", "verdicts"}
+_MAY_GO = ("to", "data from", "rows", "verdicts", "alias", "false alarms", "recall")
+# As the trainer words it; see `services.trainer.wording.basis`.
+_BASIS = re.compile(r"(\d+) in ([\d.e+-]+) machine-days")
+_LONGEST_REASON = 100
 
 
 def models(
@@ -47,8 +61,9 @@ def models(
 ) -> None:
     """Show every version of the registered models: how good, how old, from what, how much used.
 
-    recall: part of the faults injected in training that it found. false alarms/day: of
-    each machine, in the same measurement. Both are those of the training, not of today.
+    recall: part of the faults injected in training that it found. false alarms: in the
+    same measurement, of each machine a day, or where all of it was less than a day, how
+    many in what time of one machine. Both are those of the training, not of today.
     """
     with client(trainer, home) as asked:
         names = [name] if name is not None else [one["model_name"] for one in asked.models()]
@@ -63,17 +78,19 @@ def models(
     elif not found:
         typer.echo("no model is registered yet; faultline train makes a first version")
     else:
-        print_table(_HEADER, [_cells(one) for one in found], _TO_THE_RIGHT)
+        rows = [_cells(one) for one in found]
+        print_table(_HEADER, rows, _TO_THE_RIGHT, _MAY_GO, terminal_columns())
 
 
-def history(
+def history(  # noqa: PLR0917 - Typer reads options from the signature
     name: _NameArgument,
     at: Annotated[
         str | None,
-        typer.Option(
-            metavar="TIME", help="Which version was live then? RFC 3339 or epoch milliseconds."
-        ),
+        typer.Option(metavar="TIME", help=f"Only which version was live then: {TIME_NOTATION}."),
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also what the gate said of each version.")
+    ] = False,
     trainer: TrainerOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -86,12 +103,18 @@ def history(
         print_json(told)
         return
     if at is not None:
-        typer.echo(_live(name, told))
+        for line in _live(name, told, verbose):
+            typer.echo(line)
+        return
     if not told["promotions"]:
         typer.echo(f"no version of {name} has been in Production yet")
         return
     header = ("at", "version", "before", "kind", "by", "gate", "reason")
-    print_table(header, [_change(one) for one in told["promotions"]], {"version", "before"})
+    rows = [_change(one) for one in told["promotions"]]
+    print_table(header, rows, {"version", "before"}, ("gate", "before"), terminal_columns())
+    if verbose:
+        for line in _said_by_the_gate(told["promotions"]):
+            typer.echo(line)
 
 
 def rollback(  # noqa: PLR0917 - Typer reads options from the signature
@@ -120,14 +143,13 @@ def rollback(  # noqa: PLR0917 - Typer reads options from the signature
     if as_json:
         print_json(answer)
         return
-    previous = answer.get("previous_version")
-    archived = f"; version {previous} is archived" if previous else ""
-    typer.echo(f"{name} version {answer['version']} is in Production again{archived}")
+    typer.echo(f"{name} {moved(answer, ' again')}")
 
 
 def _version(answer: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
     """What the table shows, with numbers as such; None where the version does not say it."""
     tags: Mapping[str, str] = answer.get("tags", {})
+    basis = _BASIS.search(tags.get("false_alarms_basis", ""))
     return {
         "model_name": answer["model_name"],
         "version": answer["version"],
@@ -137,6 +159,8 @@ def _version(answer: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
         "silhouette": answer["silhouette"],
         "injected_recall": _number(tags.get("injected_recall")),
         "false_alarms_per_machine_day": _number(tags.get("false_alarms_per_machine_day")),
+        "false_alarms": None if basis is None else int(basis[1]),
+        "evaluated_machine_days": None if basis is None else float(basis[2]),
         "rows": _number(tags.get("rows"), int),
         "training_start": tags.get("training_start"),
         "training_end": tags.get("training_end"),
@@ -147,7 +171,7 @@ def _version(answer: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
 
 
 def _cells(version: Mapping[str, Any]) -> list[str]:
-    recall, alarms = version["injected_recall"], version["false_alarms_per_machine_day"]
+    recall = version["injected_recall"]
     silhouette, rows = version["silhouette"], version["rows"]
     verdicts = version["verdicts"]
     return [
@@ -158,13 +182,29 @@ def _cells(version: Mapping[str, Any]) -> list[str]:
         version["gate"] or "-",
         "-" if silhouette is None else f"{silhouette:.3f}",
         "-" if recall is None else f"{recall:.0%}",
-        "-" if alarms is None else f"{alarms:.3g}",
+        _false_alarms(version),
         "-" if rows is None else f"{rows:,}",
         _minute(version["training_start"]),
         _minute(version["training_end"]),
         age(version["age_s"]),
         "-" if verdicts is None else f"{verdicts:,}",
     ]
+
+
+def _false_alarms(version: Mapping[str, Any]) -> str:
+    """As a rate only where it was counted in a day or more.
+
+    >>> rate = {"false_alarms_per_machine_day": 8.7}
+    >>> _false_alarms({**rate, "false_alarms": 1, "evaluated_machine_days": 0.115})
+    '1 in 2.8 h'
+    >>> _false_alarms({**rate, "false_alarms": 35, "evaluated_machine_days": 4.02})
+    '8.7 a day'
+    """
+    alarms, days = version["false_alarms"], version["evaluated_machine_days"]
+    rate = version["false_alarms_per_machine_day"]
+    if alarms is None or days is None or rate is None:
+        return "-"
+    return f"{rate:.3g} a day" if days >= 1 else f"{alarms} in {duration(86_400 * days)}"
 
 
 def age(seconds: int) -> str:
@@ -191,15 +231,34 @@ def _change(told: Mapping[str, Any]) -> list[str]:
         told["kind"] + (" (forced)" if told["forced"] else ""),
         told["actor"],
         told["gate"] or "-",
-        told["reason"] or "-",
+        shortened(" ".join(told["reason"].split()), _LONGEST_REASON) or "-",
     ]
 
 
-def _live(name: str, told: Mapping[str, Any]) -> str:
+def _live(name: str, told: Mapping[str, Any], verbose: bool) -> list[str]:
     live = told["live"]
     if live is None:
-        return f"no version of {name} was in Production at {told['at']}"
-    return f"version {live['version']} of {name} was in Production at {told['at']}"
+        return [f"no version of {name} was in Production at {told['at']}"]
+    forced = ", forced" if live["forced"] else ""
+    return [
+        f"version {live['version']} of {name} was in Production at {told['at']}",
+        f"since {live['at']}, {live['kind']} by {live['actor']}{forced}: "
+        f"{live['reason'] or 'no reason given'}",
+        *(_said_by_the_gate([live]) if verbose else ()),
+    ]
+
+
+def _said_by_the_gate(changes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each version once, with what the gate said of it, point by point."""
+    lines: list[str] = []
+    told: set[str] = set()
+    for change in changes:
+        if change["version"] in told or not change.get("gate_reason"):
+            continue
+        told.add(change["version"])
+        lines += ["", f"the gate of version {change['version']}: {change['gate']}"]
+        lines += [f"  {point}" for point in change["gate_reason"].split("; ")]
+    return lines
 
 
 def _minute(timestamp: str | None) -> str:
@@ -212,16 +271,3 @@ def _number(text: str | None, kind: type[int] | type[float] = float) -> float | 
         return kind(text or "")
     except ValueError:
         return None
-
-
-def print_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], to_the_right: set[str]
-) -> None:
-    """Print lines under a header, the named columns to the right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, *rows):
-        cells = (
-            cell.rjust(width) if name in to_the_right else cell.ljust(width)
-            for name, cell, width in zip(header, row, widths, strict=True)
-        )
-        typer.echo("  ".join(cells).rstrip())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from faultline.cli.contributions import contribution_objects, contribution_table
+from faultline.cli.contributions import contribution_objects, contribution_table, in_a_sentence
 from faultline.cli.offline import print_json
 from faultline.cli.options import HomeOption, checked, moment
 from faultline.cli.progress import counting_bar
@@ -73,7 +73,6 @@ def why(
 
 def document(found: Hindsight) -> dict[str, Any]:
     """What was found, as it is printed with `--json`."""
-    from faultline.detector import sentence  # noqa: PLC0415 - a quick --help
     from faultline.readings import format_timestamp  # noqa: PLC0415
 
     stored, anew = found.stored, found.anew
@@ -89,9 +88,7 @@ def document(found: Hindsight) -> dict[str, Any]:
         "relative_difference": found.relative_difference,
         "stored": _verdict(stored.verdict),
         "again": None if anew is None else _verdict(anew),
-        "sentence": sentence(stored.machine_id, shown.contributions)
-        if shown.contributions
-        else None,
+        "sentence": in_a_sentence(stored.machine_id, shown) if shown.contributions else None,
         "sensors": contribution_objects(shown.contributions, shown.health),
         "replayed": {
             "readings": found.replayed,
@@ -131,7 +128,7 @@ def lines(told: dict[str, Any]) -> list[str]:
         said += [
             "",
             f"replayed {replayed['readings']:,} readings from {replayed['from']}"
-            + (f", the first {filled:,} of them to fill the window" if filled > 0 else ""),
+            + (f", the first {filled:,} from before the version began" if filled > 0 else ""),
         ]
     return said + [f"note: {caveat}" for caveat in told["caveats"]]
 

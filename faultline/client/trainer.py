@@ -196,6 +196,11 @@ class TrainerClient(ServiceClient):
         body = {"to": to, "reason": reason, "requested_by": requested_by}
         return self._ask("POST", f"{_model(name)}/rollback", dict[str, Any], body=body)
 
+    def gate(self, name: str, version: str) -> Sequence[dict[str, Any]]:
+        """What the gate found of a version, check by check; the last judgement first."""
+        path = f"{_model(name)}/versions/{quote(version, safe='')}/gate"
+        return self._ask("GET", path, _Found).judgements
+
     def models(self) -> Sequence[dict[str, Any]]:
         """The registered models, by name."""
         return self._ask("GET", _MODELS, _Found).models
@@ -247,7 +252,8 @@ def _model(name: str) -> str:
 
 
 class _Found(msgspec.Struct, frozen=True):
-    """A list of models, or of versions."""
+    """A list of models, of versions, or of judgements."""
 
     models: list[dict[str, Any]] = []
     versions: list[dict[str, Any]] = []
+    judgements: list[dict[str, Any]] = []

@@ -73,7 +73,10 @@ class Stack:
         place = home if isinstance(home, Home) else Home.at(home)
         kept = place.read_stack()
         if kept is None:
-            raise NotFound(f"no stack runs in {place.path}; `faultline up` starts one")
+            raise NotFound(
+                f"no stack runs in {place.path}. Start one with `faultline up`, or name another "
+                "with --home or FAULTLINE_HOME"
+            )
         return cls(place, Ports(**kept.ports), kept.components, kept.external)
 
     def __enter__(self) -> Self:

@@ -303,7 +303,7 @@ def test_it_is_told_to_a_person() -> None:
     assert "equal" in text
     filling = max(140, model("2").detector.rows_needed)
     assert f"replayed {101 + filling} readings from 1970-01-01T00:0" in text
-    assert f"the first {filling} of them to fill the window" in text
+    assert f"the first {filling} from before the version began" in text
     assert told["sentence"] in text
     different = document(tampered(stored, 800, score=0.5).look_back(800))
     assert "NOT equal" in "\n".join(lines(different))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +35,14 @@ TOLD: dict[str, Any] = {
     "readings": 12_000,
     "alarm_rule": "an alarm opens at 6 failures",
     "machine_days": 0.1234,
+    "live_since": "2026-11-20T06:00:00.000Z",
     "verdicts": {"failure": 60, "normal": 11_940},
     "then": {
         "alarms": 1,
         "false_alarms": 1,
+        "machine_days": 0.1,
         "false_alarms_per_machine_day": 8.1,
+        "faults": 1,
         "faults_found": 0,
         "recall": 0.0,
         "delay_s": None,
@@ -48,7 +50,9 @@ TOLD: dict[str, Any] = {
     "now": {
         "alarms": 2,
         "false_alarms": 0,
+        "machine_days": 0.1234,
         "false_alarms_per_machine_day": 0.0,
+        "faults": 2,
         "faults_found": 1,
         "recall": 1.0,
         "delay_s": 90.0,
@@ -71,9 +75,26 @@ TOLD: dict[str, Any] = {
             "end": None,
             "then_delay_s": None,
             "now_delay_s": 90.0,
-        }
+            "was_live": True,
+        },
+        {
+            "machine_id": "pump-2",
+            "kind": "offset",
+            "start": "2026-11-20T05:00:00.000Z",
+            "end": "2026-11-20T05:30:00.000Z",
+            "then_delay_s": None,
+            "now_delay_s": None,
+            "was_live": False,
+        },
     ],
-    "machines": [{"machine_id": "pump-1"}, {"machine_id": "pump-2"}],
+    "machines": [
+        {
+            "machine_id": f"pump-{number}",
+            "start": "2026-11-20T04:00:00.000Z",
+            "end": f"2026-11-20T1{number}:00:00.000Z",
+        }
+        for number in (1, 2)
+    ],
 }
 
 
@@ -91,16 +112,36 @@ def run(trainer: Trainer, *arguments: str) -> Result:
 
 def test_the_alarms_stand_beside_each_other(trainer: Trainer) -> None:
     text = run(trainer).stdout
-    assert "faultline-pump version 3 on 12,000 readings of 2 machines, 0.123 machine-days" in text
+    assert (
+        "faultline-pump version 3 on 12,000 readings of 2 machines, 2026-11-20 04:00:00 to "
+        "2026-11-20 12:00:00 (UTC); 0.123 machine-days outside known faults\n"
+    ) in text
     assert "verdicts: 60 failure, 11,940 normal" in text
     lines = {" ".join(line.split()) for line in text.splitlines()}
     assert "then 1 1 8.1 0 of 1 0% -" in lines
-    assert "this version 2 0 0 1 of 1 100% 1.5 min" in lines
+    assert "version 3 2 0 0 1 of 2 100% 1.5 min" in lines
     assert "pump-1 only then 2026-11-20 04:00:00 to 2026-11-20 04:10:00 - - -" in lines
     only_now = "2026-11-20 08:00:00 to 2026-11-20 08:10:00 and 1 more"
-    assert f"pump-2 only this version - {only_now} 7 flow, heat" in lines
+    assert f"pump-2 only version 3 - {only_now} 7 flow, heat" in lines
     assert "pump-2 leak 2026-11-20 07:58:30 the end missed 1.5 min" in lines
+    assert "pump-2 offset 2026-11-20 05:00:00 2026-11-20 05:30:00 none live missed" in lines
+    assert "first live: 2026-11-20 06:00:00); 1 known fault of other times left out" in text
     assert "may have learnt from 25% of these readings" in text
+
+
+def test_a_history_in_which_none_was_live_blames_nobody(trainer: Trainer) -> None:
+    then = {**TOLD["then"], "machine_days": 0.0, "faults": 0, "recall": None}
+    faults = [{**one, "was_live": False} for one in TOLD["faults"]]
+    trainer.answers[PATH] = (200, {**TOLD, "then": then, "faults": faults, "live_since": None})
+    text = run(trainer).stdout
+    assert "then 1 1 8.1 - - -" in {" ".join(line.split()) for line in text.splitlines()}
+    assert "(no version was ever live); 2 known faults of other times left out" in text
+
+
+def test_a_history_in_which_one_was_live_all_the_time_needs_no_word(trainer: Trainer) -> None:
+    then = {**TOLD["then"], "machine_days": TOLD["machine_days"]}
+    trainer.answers[PATH] = (200, {**TOLD, "then": then, "faults": TOLD["faults"][:1]})
+    assert "first live" not in run(trainer).stdout
 
 
 def test_json_is_the_answer_as_it_is(trainer: Trainer) -> None:
@@ -149,7 +190,3 @@ def test_what_is_no_time_is_a_usage_error(trainer: Trainer) -> None:
     result = run(trainer, "--start", "yesterday")
     assert result.exit_code == 2
     assert not trainer.asked
-
-
-def test_doctests() -> None:
-    assert doctest.testmod(module).failed == 0

@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from faultline.cli import app as faultline
 from faultline.cli.demo import demo
 from faultline.cli.models import promote, train
 from faultline.errors import Conflict, FaultlineError
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
 
 BASE = "/api/v1/ml/models"
 VERSIONS = f"{BASE}/faultline-pump/versions"
+MOVED = {
+    "version": "2",
+    "stage": "Production",
+    "previous_version": "1",
+    "changed": True,
+    "since": "2026-11-20T14:00:00.000Z",
+}
+JUDGEMENT = {
+    "checks": [
+        {"passed": True, "reason": "900 windows to learn from"},
+        {"passed": False, "reason": "silhouette 0.05, at least 0.1 asked for"},
+    ],
+    "notes": ["no known fault to compare by"],
+}
 
 
 @pytest.fixture
@@ -26,8 +41,9 @@ def trainer(trainer: Trainer) -> Trainer:
     """Its one job has succeeded; it refuses to promote version 9."""
     trainer.answers = {
         f"{BASE}/train": (202, {"job_id": "j-1", "state": "queued"}),
-        **_job(state="succeeded", promoted=True, decision="good enough"),
-        f"{VERSIONS}/2/promote": (200, {"version": "2", "previous_version": "1"}),
+        **_job(state="succeeded", promoted=True, decision="the gate passed: good enough"),
+        f"{VERSIONS}/2/promote": (200, MOVED),
+        f"{VERSIONS}/1/gate": (200, {"judgements": [JUDGEMENT]}),
         f"{VERSIONS}/9/promote": (409, {"title": "Conflict", "detail": "the gate refused it"}),
     }
     return trainer
@@ -53,7 +69,40 @@ def run(*arguments: str) -> tuple[int, str, BaseException | None]:
 def test_a_training_that_is_waited_for_tells_what_came_of_it(trainer: Trainer) -> None:
     code, output, _ = run("train", "-t", "pump", "--wait", "--trainer", trainer.url)
     assert code == 0
-    assert "faultline-pump version 1 is in Production (good enough)" in output
+    assert "faultline-pump version 1 is in Production (the gate passed)" in output
+
+
+def test_what_the_gate_said_of_a_training_is_a_list_with_the_refused_first(
+    trainer: Trainer,
+) -> None:
+    _, output, _ = run("train", "-t", "pump", "--wait", "--trainer", trainer.url)
+    assert output.splitlines()[-3:] == [
+        "  refused  silhouette 0.05, at least 0.1 asked for",
+        "  passed   900 windows to learn from",
+        "  note     no known fault to compare by",
+    ]
+
+
+def test_without_checks_the_decision_is_told_whole(trainer: Trainer) -> None:
+    trainer.answers[f"{VERSIONS}/1/gate"] = (200, {"judgements": []})
+    _, output, _ = run("train", "-t", "pump", "--wait", "--trainer", trainer.url)
+    assert "is in Production (the gate passed: good enough)" in output
+
+
+def test_the_range_is_told_in_utc(trainer: Trainer) -> None:
+    options = ["--start", "2026-11-20T10:00:00+02:00", "--end", "2026-11-20 12:00"]
+    _, output, _ = run("train", "-t", "pump", *options, "--trainer", trainer.url)
+    assert "history from 2026-11-20T08:00:00.000Z to 2026-11-20T12:00:00.000Z" in output
+
+
+def test_a_range_that_ends_before_it_begins_is_refused_before_it_is_asked(
+    trainer: Trainer,
+) -> None:
+    options = ["--start", "2000", "--end", "1000", "--trainer", trainer.url]
+    code, output, _ = run("train", "-t", "pump", *options)
+    assert code == 2
+    assert "it must be later than --start" in output
+    assert trainer.asked == []
 
 
 def test_a_training_that_fails_exits_with_one_and_the_reason(trainer: Trainer) -> None:
@@ -120,30 +169,50 @@ def test_what_is_no_period_is_refused_and_the_form_shown(trainer: Trainer, text:
 
 
 def test_a_promotion_says_which_version_it_archived(trainer: Trainer) -> None:
-    code, output, _ = run("promote", "faultline-pump", "2", "--trainer", trainer.url)
+    given = ["faultline-pump", "2", "--reason", "compared", "--trainer", trainer.url]
+    code, output, _ = run("promote", *given)
     assert code == 0
     assert "version 2 is in Production; version 1 is archived" in output
 
 
 @pytest.mark.parametrize("stage", ["production", "PRODUCTION", "Production"])
 def test_a_stage_is_taken_in_any_case(trainer: Trainer, stage: str) -> None:
-    given = ["faultline-pump", "2", "--stage", stage, "--trainer", trainer.url]
+    given = ["faultline-pump", "2", "--stage", stage, "--reason", "x", "--trainer", trainer.url]
     code, _, _ = run("promote", *given)
     assert code == 0
     assert trainer.bodies()[0]["stage"] == "Production"
 
 
 def test_a_refused_promotion_is_the_trainers_own_explanation(trainer: Trainer) -> None:
-    _, _, error = run("promote", "faultline-pump", "9", "--trainer", trainer.url)
+    _, _, error = run("promote", "faultline-pump", "9", "--reason", "x", "--trainer", trainer.url)
     assert isinstance(error, Conflict)
     assert "the gate refused it" in str(error)
 
 
-def test_forcing_needs_a_reason(trainer: Trainer) -> None:
-    code, output, _ = run("promote", "faultline-pump", "2", "--force", "--trainer", trainer.url)
+def test_a_promotion_that_changes_nothing_says_so(trainer: Trainer) -> None:
+    trainer.answers[f"{VERSIONS}/2/promote"] = (200, {**MOVED, "changed": False})
+    given = ["faultline-pump", "2", "--reason", "again", "--trainer", trainer.url]
+    code, output, _ = run("promote", *given)
+    assert code == 0
+    assert output.strip() == (
+        "faultline-pump version 2 is already in Production since 2026-11-20T14:00:00.000Z; "
+        "nothing changed, nothing is logged"
+    )
+
+
+@pytest.mark.parametrize("options", [[], ["--force"], ["--reason", " "]])
+def test_a_promotion_needs_a_reason(trainer: Trainer, options: list[str]) -> None:
+    given = ["faultline-pump", "2", *options, "--trainer", trainer.url]
+    code, output, _ = run("promote", *given)
     assert code == 2
     assert "reason" in output
     assert trainer.asked == []
+
+
+def test_what_is_no_choice_is_refused_in_plain_words() -> None:
+    result = CliRunner().invoke(faultline, ["train", "-t", "pump", "--promotion", "maybe"])
+    assert result.exit_code == 2
+    assert "'--promotion': 'maybe' is not one of" in result.output
 
 
 def test_a_demo_of_a_folder_without_a_history_ends_before_anything_starts(tmp_path: Path) -> None:

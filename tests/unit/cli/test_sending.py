@@ -205,6 +205,13 @@ def test_simulate_ends_about_now_unless_told_when_to_start(gateway: Gateway) -> 
     assert before["last_timestamp"] < after["first_timestamp"]
 
 
+def test_simulate_begins_now_where_it_is_told_so(gateway: Gateway) -> None:
+    before = run(gateway, "watch-host", "--duration", "0.05", "--interval", "0.05")
+    given = ("simulate", "--machines", "1", "--duration", "1h", "--speed", "max")
+    begun = run(gateway, *given, "--start", "now")
+    assert begun["first_timestamp"] > before["last_timestamp"]
+
+
 def test_simulate_tells_each_fault_as_a_line(gateway: Gateway) -> None:
     given = [
         "simulate",

@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from faultline.cli import app
-from faultline.cli.stack import sentences
+from faultline.cli.stack import in_home, sentences
+from faultline.local.home import Home
 from faultline.local.journal import Event
 
 
@@ -54,3 +56,17 @@ def test_down_where_nothing_runs_says_so_and_succeeds(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["down", "--home", str(tmp_path / "nowhere")])
 
     assert (result.exit_code, result.stdout.split(" /")[0]) == (0, "nothing runs in")
+    assert "name the folder of another with --home or FAULTLINE_HOME" in result.stdout
+
+
+def test_a_command_for_a_stack_names_its_home_where_it_is_not_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert in_home("down", Home.at(Path(".faultline"))) == "faultline down"
+    assert in_home("down", Home.at(Path("a b"))) == f"faultline down --home '{tmp_path}/a b'"
+
+
+def test_where_no_stack_runs_it_is_said_how_to_start_one_there(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["status", "--home", str(tmp_path)])
+    assert f"`faultline up --home {tmp_path}` starts one" in result.stdout
