@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / ".env.example"
@@ -54,7 +55,9 @@ def test_the_example_has_no_passwords() -> None:
 
 
 def test_every_variable_of_the_compose_file_is_explained() -> None:
-    text = (ROOT / "docker-compose.yml").read_text()
+    root = (ROOT / "docker-compose.yml").read_text()
+    included = (ROOT / each["path"] for each in yaml.safe_load(root)["include"])
+    text = "\n".join([root, *(file.read_text() for file in included)])
     # In a value, or passed on where it is set.
     used = {*re.findall(r"\$\{(\w+)", text), *re.findall(r"^ +([A-Z0-9_]+):$", text, re.MULTILINE)}
     explained = set(re.findall(r"^#?(\w+)=", EXAMPLE.read_text(), re.MULTILINE))
