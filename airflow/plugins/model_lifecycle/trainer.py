@@ -1,0 +1,109 @@
+"""Asking the trainer: trainings, versions, promotions, backtests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from airflow.sdk.exceptions import AirflowException
+
+from model_lifecycle.services import TRAINER, ask, service
+
+TRAININGS = "/api/v1/ml/models/train"
+FINAL = frozenset({"succeeded", "failed", "cancelled"})
+
+_MODELS = "/api/v1/ml/models"
+_WITHOUT_A_VERSION = frozenset({"failed", "cancelled"})
+_MOST_JOBS = 1_000
+_BACKTEST_S = 1_800.0
+
+Json = dict[str, Any]
+
+
+def model_name(machine_type: str) -> str:
+    """The registered model of a machine type."""
+    return f"faultline-{machine_type}"
+
+
+@contextmanager
+def the_trainer() -> Iterator[Trainer]:
+    """The trainer behind Airflow's connection."""
+    with service(TRAINER) as client:
+        yield Trainer(client)
+
+
+class Trainer:
+    """The trainer's HTTP interface, as far as the DAGs need it; see its `/docs`."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def require_ready(self) -> None:
+        """Raise unless it can train now: its database, broker and MLflow answer too."""
+        ask(self._client, "GET", "/health/ready")
+
+    def models(self) -> list[Json]:
+        """The registered models."""
+        return list(self._get(_MODELS)["models"])
+
+    def versions(self, name: str) -> list[Json]:
+        """A model's versions, newest first; none when there is no such model."""
+        response = ask(self._client, "GET", f"{_MODELS}/{name}/versions", absent=True)
+        return [] if response.status_code == httpx.codes.NOT_FOUND else response.json()["versions"]
+
+    def train(self, request: Json) -> Json:
+        """Queue a training; returns the job."""
+        return dict(ask(self._client, "POST", TRAININGS, json=request).json())
+
+    def job(self, job_id: str) -> Json:
+        """How a training stands."""
+        return self._get(f"{TRAININGS}/{job_id}")
+
+    def job_asked_for(self, machine_type: str, requested_by: str) -> Json | None:
+        """The training that was asked for under this name before, unless it came to nothing."""
+        for version in self.versions(model_name(machine_type)):
+            if version["tags"].get("requested_by") == requested_by:
+                return self.job(version["tags"]["job_id"])
+        for job in self._get(TRAININGS, limit=_MOST_JOBS)["jobs"]:
+            asked = (job["machine_type"], job["requested_by"]) == (machine_type, requested_by)
+            if asked and job["state"] not in _WITHOUT_A_VERSION:
+                return dict(job)
+        return None
+
+    def move(self, name: str, version: str, stage: str, reason: str, requested_by: str) -> Json:
+        """Move a version to a stage; into Production only if the gate has passed it."""
+        body = {"stage": stage, "reason": reason[:2_000], "requested_by": requested_by[:128]}
+        path = f"{_MODELS}/{name}/versions/{version}/promote"
+        return dict(ask(self._client, "POST", path, json=body).json())
+
+    def backtest(self, name: str, version: str, start: str, end: str) -> Json:
+        """Replay a version on stored history, beside the alarms that there were."""
+        path = f"{_MODELS}/{name}/versions/{version}/backtest"
+        body = {"start": start, "end": end}
+        return dict(ask(self._client, "POST", path, json=body, timeout=_BACKTEST_S).json())
+
+    def _get(self, path: str, **query: Any) -> Json:
+        return dict(ask(self._client, "GET", path, params=query).json())
+
+
+def version_of(job: Json) -> Json:
+    """The version that a finished training registered.
+
+    Raises
+    ------
+    AirflowException
+        When it registered none, with the trainer's reason.
+    """
+    if job["state"] != "succeeded" or job["model_version"] is None:
+        raise AirflowException(
+            f"training {job['job_id']} of {job['machine_type']} {job['state']}: "
+            f"{job['error'] or job['progress']}"
+        )
+    return {
+        "job_id": job["job_id"],
+        "model_name": job["model_name"],
+        "version": job["model_version"],
+        "run_id": job["run_id"],
+    }
