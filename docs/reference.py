@@ -1,16 +1,19 @@
 """Writes the reference pages from the code that they describe: `make docs`.
 
 ``docs/asyncapi.yaml`` comes from the topics and the message structs, ``docs/settings.md`` from the
-settings classes. A test fails when a page is not what this would write.
+settings classes, ``docs/metrics.md`` from what the services count. A test fails when a page is not
+what this would write.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import yaml
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -20,8 +23,13 @@ from faultline.alarms import AlarmEvent
 from faultline.comparisons import Comparison
 from faultline.drift import DriftEvent
 from services.ingest import settings as ingest_settings
+from services.ingest.gateway.metrics import GatewayMetrics
+from services.ingest.recorder.metrics import RecorderMetrics
 from services.predictor import settings as predictor_settings
+from services.predictor.comparison_metrics import ComparisonCollector
+from services.predictor.metrics import Metrics as PredictorMetrics
 from services.trainer import settings as trainer_settings
+from services.trainer.metrics import Metrics as TrainerMetrics
 
 HERE = Path(__file__).parent
 
@@ -188,7 +196,46 @@ def settings_page() -> str:
     return "\n".join([*lines, ""])
 
 
-PAGES = {"asyncapi.yaml": asyncapi, "settings.md": settings_page}
+def registries() -> dict[str, CollectorRegistry]:
+    """What each service shows on its `/metrics`, before anything has happened."""
+    predictor = PredictorMetrics().registry
+    predictor.register(ComparisonCollector(lambda: ()))
+    return {
+        "Gateway": GatewayMetrics().registry,
+        "Recorder": RecorderMetrics().registry,
+        "Trainer": TrainerMetrics().registry,
+        "Predictor": predictor,
+    }
+
+
+def _metric_rows(registry: CollectorRegistry) -> Iterator[str]:
+    for collector in registry._collector_to_names:
+        for family in collector.collect() or ():
+            if not family.name.startswith("faultline_"):
+                continue
+            name = family.name + ("_total" if family.type == "counter" else "")
+            # Where the labels are known: with the collector, or, made when asked for, the family.
+            names = getattr(collector, "_labelnames", None) or getattr(family, "_labelnames", ())
+            labels = ", ".join(f"`{label}`" for label in names)
+            yield f"| `{name}` | {family.type} | {labels} | {family.documentation} |"
+
+
+def metrics_page() -> str:
+    """Every metric, with its type, labels and meaning, in Markdown."""
+    lines = [
+        "# Metrics",
+        "",
+        "On `/metrics` of every service, in Prometheus' text format; beside them `process_*` has "
+        "the process' memory, processor time and files. No label names a machine. Alerts and what "
+        "to do about them: [operations.md](operations.md). Written by `make docs`.",
+    ]
+    for title, registry in registries().items():
+        lines += ["", f"## {title}", "", "| metric | type | labels | meaning |"]
+        lines += ["| --- | --- | --- | --- |", *_metric_rows(registry)]
+    return "\n".join([*lines, ""])
+
+
+PAGES = {"asyncapi.yaml": asyncapi, "metrics.md": metrics_page, "settings.md": settings_page}
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ def reference() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["asyncapi.yaml", "settings.md"])
+@pytest.mark.parametrize("page", ["asyncapi.yaml", "metrics.md", "settings.md"])
 def test_a_reference_page_is_what_the_code_says(reference: ModuleType, page: str) -> None:
     written = (ROOT / "docs" / page).read_text(encoding="utf-8")
     assert written == reference.PAGES[page](), "run `make docs`"
