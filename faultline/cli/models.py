@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +29,9 @@ TrainerOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+# How the trainer's decision begins then.
+_REFUSED = "the gate refused"
 
 
 class PromotionMode(StrEnum):
@@ -100,7 +103,7 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
         )
     excluded = [_period(text) for text in exclude or ()]
     start_ms, end_ms = time_range(start, end)
-    checks: Sequence[str] = ()
+    judged: Mapping[str, Any] | None = None
     with client(trainer, home) as asked:
         job = asked.train(
             machine_type,
@@ -118,14 +121,14 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
                 typer.echo(f"job {job.job_id}{_range(start_ms, end_ms)}")
             job = asked.wait(job.job_id, None if as_json else _tell)
             if not as_json and job.model_name and job.model_version:
-                checks = gate_lines(asked.gate(job.model_name, job.model_version))
+                judged = next(iter(asked.gate(job.model_name, job.model_version)), None)
     if as_json:
         print_json(job)
     elif not wait:
         asked_for = f"job {job.job_id} is {job.state}{_range(start_ms, end_ms)}"
         typer.echo(f"{asked_for}; --wait follows one to its end")
     elif job.state == "succeeded":
-        typer.echo("\n  ".join([_outcome(job, checks), *checks]))
+        typer.echo("\n".join(_outcome(job, judged)))
     if job.final and job.state != "succeeded":
         if not as_json:
             typer.echo(f"faultline: the training {job.state}: {job.error or job.state}", err=True)
@@ -214,12 +217,18 @@ def _tell(job: Job) -> None:
         typer.echo(f"  {job.progress or job.state}")
 
 
-def _outcome(job: Job, checks: Sequence[str]) -> str:
-    where = "Production" if job.promoted else "Staging"
+def _outcome(job: Job, judged: Mapping[str, Any] | None) -> list[str]:
+    """What a training came to: a line, and what the gate said as a list."""
+    decision = job.decision or ""
+    where = "is in Staging"
+    if job.promoted:
+        where = "is in Production"
+    elif decision.startswith(_REFUSED):
+        where = "is not promoted"
     # Its end is what the checks say one by one.
-    told = (job.decision or "").partition(":")[0] if checks else job.decision
-    decision = f" ({told})" if told else ""
-    return f"{job.model_name} version {job.model_version} is in {where}{decision}"
+    told = decision if judged is None else decision.removesuffix(judged["reason"]).rstrip(" :;")
+    head = f"{job.model_name} version {job.model_version} {where}" + (f" ({told})" if told else "")
+    return [head, *(f"  {line}" for line in gate_lines(judged))]
 
 
 def moved(answer: Mapping[str, Any], again: str = "") -> str:
@@ -232,15 +241,14 @@ def moved(answer: Mapping[str, Any], again: str = "") -> str:
     return f"version {version} is in {stage}{again}{archived}"
 
 
-def gate_lines(judgements: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The last judgement as a list: each check, what was refused first, and the notes."""
-    if not judgements:
+def gate_lines(judged: Mapping[str, Any] | None) -> list[str]:
+    """A judgement as a list: each check, what was refused first, and the notes."""
+    if judged is None:
         return []
-    found = judgements[0]
-    checks = sorted(found["checks"], key=lambda check: bool(check["passed"]))
+    checks = sorted(judged["checks"], key=lambda check: bool(check["passed"]))
     return [
         *(f"{'passed ' if one['passed'] else 'refused'}  {one['reason']}" for one in checks),
-        *(f"note     {note}" for note in found["notes"]),
+        *(f"note     {note}" for note in judged["notes"]),
     ]
 
 

@@ -171,7 +171,9 @@ def test_the_rows_are_an_input_of_the_run_named_by_their_hash(world: World, mlfl
 
 def test_a_version_can_be_reproduced(world: World) -> None:
     done = faultline(world, "reproduce", world.version.name, world.version.version, "--json")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    [registry] = done.stderr.splitlines()
+    assert registry.startswith("registry: http")
     told = json.loads(done.stdout)
     assert told["equal"] is True
     assert told["rows"] == 600

@@ -186,7 +186,7 @@ def test_a_backtest_shows_a_labelled_fault_that_nobody_alarmed_of(
     (fault,) = told["faults"]
     assert fault["then_delay_s"] is None
     assert 0 < fault["now_delay_s"] < 15
-    assert (told["now"]["recall"], told["then"]["recall"]) == (1.0, 0.0)
+    assert (told["now"]["recall"], told["then"]["faults_found"]) == (1.0, 0)
     assert "now" in {one["found_by"] for one in told["alarms"]}
     assert world.database.fleet_store().alarms(f"{machine_type}/1") == []
 

@@ -28,6 +28,7 @@ MOVED = {
     "since": "2026-11-20T14:00:00.000Z",
 }
 JUDGEMENT = {
+    "reason": "good enough",
     "checks": [
         {"passed": True, "reason": "900 windows to learn from"},
         {"passed": False, "reason": "silhouette 0.05, at least 0.1 asked for"},
@@ -81,6 +82,13 @@ def test_what_the_gate_said_of_a_training_is_a_list_with_the_refused_first(
         "  passed   900 windows to learn from",
         "  note     no known fault to compare by",
     ]
+
+
+def test_a_version_that_the_gate_refused_is_not_said_to_be_in_staging(trainer: Trainer) -> None:
+    refused = _job(state="succeeded", promoted=False, decision="the gate refused: good enough")
+    trainer.answers |= refused
+    _, output, _ = run("train", "-t", "pump", "--wait", "--trainer", trainer.url)
+    assert "faultline-pump version 1 is not promoted (the gate refused)\n" in output
 
 
 def test_without_checks_the_decision_is_told_whole(trainer: Trainer) -> None:
