@@ -215,7 +215,7 @@ def _metric_rows(registry: CollectorRegistry) -> Iterator[str]:
                 continue
             name = family.name + ("_total" if family.type == "counter" else "")
             # Where the labels are known: with the collector, or, made when asked for, the family.
-            names = getattr(collector, "_labelnames", None) or getattr(family, "_labelnames", ())
+            names = getattr(collector, "_labelnames", ()) or getattr(family, "_labelnames", ())
             labels = ", ".join(f"`{label}`" for label in names)
             yield f"| `{name}` | {family.type} | {labels} | {family.documentation} |"
 
