@@ -8,7 +8,7 @@ DEMO_FLAGS ?=
 UP_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status env images compose-up compose-down test test-compose bench lint format docs pictures lock clean
+.PHONY: help setup demo up down status env certs images compose-up compose-down test test-compose bench lint format docs pictures lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ status: setup ## Say how every component is
 
 env: ## Write .env for the containers, with generated passwords
 	@$(PYTHON) deploy/write_env.py .env.example .env
+
+certs: ## Write a self-signed certificate into ./tls, for trying TLS (NAMES="host.example ...")
+	@sh deploy/tls/self-signed.sh tls $(NAMES)
 
 images: ## Build the containers' images
 	@GIT_COMMIT="$$(git rev-parse HEAD 2>/dev/null)" docker compose build

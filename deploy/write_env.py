@@ -1,4 +1,4 @@
-"""Write `.env` from `.env.example`, with a password of its own in every place that wants one.
+"""Write `.env` from `.env.example`, with a secret of its own in every place that wants one.
 
 Usage: ``write_env.py EXAMPLE TARGET``. An existing target is left as it is.
 """
@@ -11,12 +11,12 @@ import secrets
 import sys
 from pathlib import Path
 
-_WANTED = re.compile(r"^(\w+_PASSWORD)=$", re.MULTILINE)
+_WANTED = re.compile(r"^(\w+_(?:PASSWORD|API_KEY))=$", re.MULTILINE)
 _BYTES = 24
 
 
 def filled(example: str) -> str:
-    """Give every empty password of an example a random one, safe in URLs and in quotes."""
+    """Give every empty password and key of an example a random one, safe in URLs and in quotes."""
     return _WANTED.sub(lambda line: f"{line[1]}={secrets.token_hex(_BYTES)}", example)
 
 
