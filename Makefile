@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+AIRFLOW_VENV := .venv-airflow
+AIRFLOW_READY := $(AIRFLOW_VENV)/.ready
 DATA ?=
 DEMO_FLAGS ?=
 UP_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status env certs images compose-up compose-down test test-compose bench lint format docs pictures lock clean
+.PHONY: help setup demo up down status env certs images compose-up compose-down test test-airflow test-compose bench lint format docs pictures lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +61,15 @@ compose-down: ## Stop the containers; their volumes stay
 test: setup ## Run the unit, contract, integration (real Kafka, PostgreSQL, MLflow) and container tests
 	@$(BIN)/pytest
 
+test-airflow: setup $(AIRFLOW_READY) ## Run the DAGs in Airflow's own environment, against a stack on this machine
+	@$(AIRFLOW_VENV)/bin/pytest airflow/tests
+
+$(AIRFLOW_READY): airflow/requirements.lock | $(READY)
+	@echo "Installing Airflow into $(AIRFLOW_VENV), once ..."
+	@test -x $(AIRFLOW_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(AIRFLOW_VENV)
+	@$(BIN)/uv pip sync --quiet --python $(AIRFLOW_VENV)/bin/python airflow/requirements.lock
+	@touch $@
+
 test-compose: setup ## Run only the tests of the containers; needs a Docker engine
 	@$(BIN)/pytest -m compose
 
@@ -88,11 +99,13 @@ docs: setup ## Write the reference pages from the code
 pictures: setup ## Draw the pictures of docs/detector.md
 	@$(BIN)/python docs/pictures.py
 
-lock: setup ## Resolve the dependencies anew into requirements.lock
+lock: setup ## Resolve the dependencies anew into requirements.lock, and Airflow's into its own
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --extra dev --generate-hashes \
 	  --no-header --no-annotate --output-file requirements.lock pyproject.toml
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --output-file airflow/requirements.lock airflow/requirements-dev.txt
 
 clean: ## Stop the stack and remove its state, the virtual environment and the caches
 	@if test -x $(BIN)/faultline; then $(BIN)/faultline down; fi
-	rm -rf $(VENV) .faultline .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-report.json
+	rm -rf $(VENV) $(AIRFLOW_VENV) .faultline .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-report.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

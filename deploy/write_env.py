@@ -5,19 +5,28 @@ Usage: ``write_env.py EXAMPLE TARGET``. An existing target is left as it is.
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import secrets
 import sys
 from pathlib import Path
 
-_WANTED = re.compile(r"^(\w+_(?:PASSWORD|API_KEY))=$", re.MULTILINE)
+_WANTED = re.compile(r"^(\w+_(?:PASSWORD|API_KEY|SECRET_KEY))=$", re.MULTILINE)
 _BYTES = 24
+# Of the one form that Fernet, with which Airflow encrypts, takes.
+_FERNET_WANTED = re.compile(r"^(\w+_FERNET_KEY)=$", re.MULTILINE)
+_FERNET_BYTES = 32
 
 
 def filled(example: str) -> str:
     """Give every empty password and key of an example a random one, safe in URLs and in quotes."""
-    return _WANTED.sub(lambda line: f"{line[1]}={secrets.token_hex(_BYTES)}", example)
+    text = _WANTED.sub(lambda line: f"{line[1]}={secrets.token_hex(_BYTES)}", example)
+    return _FERNET_WANTED.sub(lambda line: f"{line[1]}={_fernet_key()}", text)
+
+
+def _fernet_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(_FERNET_BYTES)).decode()
 
 
 def main(example: str, target: str) -> int:

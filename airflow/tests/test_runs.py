@@ -123,34 +123,28 @@ class TestOneModel:
     def test_maintenance_shows_first_and_changes_only_when_told(
         self, faultline: Any, run_dag: Any, xcoms: XComs
     ) -> None:
-        _keep_waiting(faultline)
+        # Beside version 2, which is newer and stays.
+        faultline.trainer("POST", "faultline-pump/versions/1/promote", json={"stage": "Staging"})
         old = _run_without_a_version(faultline)
         limits = {"keep_staging_days": 0, "keep_runs_days": 0, "stale_after_days": 0}
-        # The newest in Staging stays, so version 2 goes only because another waits beside it.
         shown = run_dag("maintenance", FIRST, **limits)
         [report] = xcoms(shown, "report")
-        assert report["candidates"] == {"applied": False, "versions": ["faultline-pump 2"]}
+        assert report["candidates"] == {"applied": False, "versions": ["faultline-pump 1"]}
         assert report["runs"]["runs"] == [old]
         assert report["dead_letters"] == {}
         assert [one["model_name"] for one in report["stale_models"]] == ["faultline-pump"]
-        assert faultline.versions("pump")["2"]["stage"] == "Staging"
+        assert faultline.versions("pump")["1"]["stage"] == "Staging"
 
         assert run_dag("maintenance", FIRST + timedelta(minutes=1), apply=True, **limits).state == (
             "success"
         )
-        assert faultline.versions("pump")["2"]["stage"] == "Archived"
+        stages = {number: one["stage"] for number, one in faultline.versions("pump").items()}
+        assert stages == {"1": "Archived", "2": "Staging", "3": "Production"}
         info = faultline.mlflow("runs/get", run_id=old)["run"]["info"]
         assert info["lifecycle_stage"] == "deleted"
         for version in faultline.versions("pump").values():
             run = faultline.mlflow("runs/get", run_id=version["run_id"])["run"]
             assert run["info"]["lifecycle_stage"] == "active"
-
-
-def _keep_waiting(faultline: Any) -> None:
-    faultline.trainer("POST", "faultline-pump/versions/1/promote", json={"stage": "Staging"})
-    body = {"name": "faultline-pump", "version": "1", "key": "note", "value": "waits"}
-    url = f"{faultline.url['mlflow']}/api/2.0/mlflow/model-versions/set-tag"
-    httpx.post(url, json=body).raise_for_status()
 
 
 def _run_without_a_version(faultline: Any) -> str:

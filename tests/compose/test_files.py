@@ -27,7 +27,7 @@ def _write(target: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _passwords(text: str) -> dict[str, str]:
-    return dict(re.findall(r"^(\w+_(?:PASSWORD|API_KEY))=(.*)$", text, re.MULTILINE))
+    return dict(re.findall(r"^(\w+_(?:PASSWORD|KEY))=(.*)$", text, re.MULTILINE))
 
 
 def test_env_has_a_password_of_its_own_in_every_place_and_only_its_owner_may_read_it(
