@@ -5,7 +5,6 @@ It knows what may be asked for; how a change is made, and what others did, it le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from faultline.errors import Conflict, Unavailable
@@ -14,10 +13,9 @@ from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
 from faultline.telemetry import logger
 from services.trainer.change import Changes, Wanted
 from services.trainer.change_events import derived
+from services.trainer.permission import require_earlier, require_passed
 from services.trainer.reconciliation import Reconciler
-from services.trainer.record import GATE_REASON_TAG, GATE_TAG, PASSED
 from services.trainer.rollback import nowhere_back, version_before
-from services.trainer.wording import gate_said
 
 log = logger(__name__)
 
@@ -136,7 +134,7 @@ class Promotions:
                 raise Conflict(nowhere_back(name, history, versions))
         target = versions[to] if to in versions else self._registry.version(name, to)
         live = next((one for one in versions.values() if _PRODUCTION in one.aliases), None)
-        _require_earlier(target, live, history)
+        require_earlier(target, live, history)
         return self._answer(
             self._change(target, PromotionKind.ROLLBACK, known, actor=actor, reason=reason), known
         )
@@ -282,46 +280,6 @@ class Promotions:
 def _is_at(version: ModelVersion, stage: Stage) -> bool:
     """Whether a version beside Production is at a stage already, and behind its alias."""
     return version.stage is stage and (stage is Stage.STAGING) is (_STAGING in version.aliases)
-
-
-def require_passed(version: ModelVersion) -> None:
-    """Raise `Conflict`, saying why, when the gate has not passed a version."""
-    gate = version.tags.get(GATE_TAG)
-    if gate == PASSED:
-        return
-    told = gate_said(gate)
-    if gate:
-        told += f": {version.tags.get(GATE_REASON_TAG, 'no reason is recorded')}"
-    raise Conflict(
-        f"version {version.version} of {version.name} cannot go into Production: {told}; "
-        'train a better one, or promote it all the same: --force --reason "..." (over HTTP `force` '
-        "and `reason`)"
-    )
-
-
-def _require_earlier(
-    target: ModelVersion, live: ModelVersion | None, history: Sequence[Promotion]
-) -> None:
-    """Raise `Conflict` when a version may not come back by a rollback."""
-    if live is not None and live.version == target.version:
-        if history and (history[0].to_version, history[0].kind) == (
-            target.version,
-            PromotionKind.ROLLBACK,
-        ):
-            # Asked for again, as its answer was lost.
-            return
-        raise Conflict(
-            f"version {target.version} of {target.name} is in Production already; name an earlier "
-            "one, or none for the one before it"
-        )
-    if any(one.to_version == target.version for one in history):
-        return
-    earlier = live is not None and int(target.version) < int(live.version)
-    if not (earlier and target.tags.get(GATE_TAG) == PASSED):
-        raise Conflict(
-            f"version {target.version} of {target.name} was never in Production, so there is "
-            "nothing to roll back to; promote it instead, which asks the gate"
-        )
 
 
 def _promotion_id(name: str, version: str, newest: Promotion | None, once_for: str | None) -> str:
