@@ -154,12 +154,13 @@ def _found(fault: FaultReport) -> str:
 
 def _versions(versions: Sequence[VersionReport]) -> Table:
     numbers = ("silhouette", "clusters", "verdicts")
-    table = _table("model", "version", "stage", *numbers, numbers=numbers)
+    table = _table("model", "version", "stage", "gate", *numbers, numbers=numbers)
     for version in versions:
         table.add_row(
             version.name,
             version.version,
             version.stage,
+            escape(version.gate) or "-",
             "-" if version.silhouette is None else f"{version.silhouette:.4f}",
             "-" if version.clusters is None else str(version.clusters),
             f"{version.verdicts:,}",

@@ -129,9 +129,14 @@ class ModelRegistry(Protocol):
         """
 
     def register(
-        self, name: str, run_id: str, tags: Mapping[str, str], description: str
+        self,
+        name: str,
+        run_id: str,
+        tags: Mapping[str, str],
+        description: str,
+        stage: Stage = Stage.STAGING,
     ) -> ModelVersion:
-        """Make the run's bundle a new version of the model, in Staging, alias `staging`."""
+        """Make the run's bundle a new version of the model, at a stage as `set_stage` gives it."""
 
     def models(self) -> Sequence[str]:
         """Names of the registered Faultline models, sorted."""

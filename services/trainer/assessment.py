@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from msgspec import structs
@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from faultline.alarm_rule import alarm_rule, in_words
 from faultline.alarms import AlarmPolicy
+from faultline.detector import MachineHistory
 from faultline.detector.config import FitConfig
 from faultline.detector.fit import Fit
 from faultline.events import model_name
@@ -24,6 +25,7 @@ from services.trainer.dataset import Dataset
 from services.trainer.evaluation import SKIPPED, Evaluated, Evaluation, evaluate_faults
 from services.trainer.feedback import known_faults
 from services.trainer.gate import Beside, BlockRate, GateLimits, GateReport, judge
+from services.trainer.recent import recent_rows
 from services.trainer.side_by_side import compare
 
 _T = TypeVar("_T")
@@ -98,9 +100,12 @@ class Assessor:
             champion = None
         elif champion is not None:
             other = champion
+            recent = patiently(
+                "reading the newest readings", lambda: recent_rows(self._store, dataset)
+            )
             beside = patiently(
                 f"comparing with version {other.model.version}",
-                lambda: self._compared(fitted, evaluated, other, dataset, config),
+                lambda: self._compared(fitted, evaluated, other, dataset, recent, config=config),
             )
         known = patiently(
             "looking for known faults",
@@ -114,7 +119,7 @@ class Assessor:
         )
         chosen = next((one for one in fitted.candidates if one.k == fitted.k), None)
         report = judge(
-            rows=fitted.used_rows,
+            rows=max(len(timeline.timestamps_ms) for timeline in fitted.timelines),
             silhouette=fitted.silhouette if fitted.k > 1 else None,
             stability=None
             if chosen is None or not math.isfinite(chosen.stability)
@@ -140,6 +145,8 @@ class Assessor:
         evaluated: Evaluated,
         champion: Contender,
         dataset: Dataset,
+        recent: Sequence[MachineHistory],
+        *,
         config: FitConfig,
     ) -> Beside:
         with threadpool_limits(limits=self._threads):
@@ -148,6 +155,7 @@ class Assessor:
                 evaluated.stand_in,
                 champion,
                 dataset,
+                recent,
                 rule=self._rule,
                 seed=config.seed,
             )

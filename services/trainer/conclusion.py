@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid5
 
 from faultline.events import ModelEvent, ModelEventKind
 from faultline.gate_report import Decision
 from faultline.ports.jobs import JobResult, TrainingJob
-from faultline.ports.registry import ModelVersion
+from faultline.ports.registry import ModelVersion, Stage
 from services.trainer import record
 
 _NAMESPACE = UUID("b3b0a3b6-0f55-4a6d-8f0b-1d0f7d0f2f5e")
@@ -18,6 +18,12 @@ GATE = "gate"
 def is_promoted(job: TrainingJob, version: ModelVersion) -> bool:
     """Whether the version of a job goes into Production as soon as it is registered."""
     return version.tags.get(record.GATE_TAG) == record.PASSED and job.request.promotion == "auto"
+
+
+def first_stage(tags: Mapping[str, str]) -> Stage:
+    """Where a version is registered: one that is refused takes the challenger's place from none."""
+    refused = tags.get(record.GATE_TAG) == Decision.REFUSED
+    return Stage.ARCHIVED if refused else Stage.STAGING
 
 
 def passed_because(version: ModelVersion) -> str:
@@ -47,12 +53,14 @@ def result(job: TrainingJob, version: ModelVersion) -> JobResult:
     gate = version.tags.get(record.GATE_TAG)
     promoted = is_promoted(job, version)
     reason = version.tags.get(record.GATE_REASON_TAG, "")
+    before = version.tags.get(record.REPLACES_TAG)
+    replaces = "" if before is None else f"it replaces version {before} as the challenger; "
     if promoted:
         decision = passed_because(version)
     elif gate == record.PASSED:
-        decision = f"held in Staging, as asked for; {passed_because(version)}"
+        decision = f"held in Staging, as asked for; {replaces}{passed_because(version)}"
     elif gate == Decision.WAITING:
-        decision = f"waits in Staging: {reason}"
+        decision = f"waits in Staging: {replaces}{reason}"
     elif gate == Decision.SUPERSEDED:
         decision = f"superseded: {reason}"
     else:

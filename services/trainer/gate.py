@@ -25,6 +25,9 @@ _SET_ASIDE = 0.2
 """A warm-up or an unnoticed fault in the history makes single blocks unlike the rest. The boundary
 is not moved by them, so they alone don't decide here either."""
 
+_COMPARED = 2.0
+"""Figures that are compared with the champion's: false alarms, and recall of injected faults."""
+
 
 def ordinary_alarm_rate(blocks: Sequence[BlockRate]) -> float:
     """The part of the held-out windows above the boundary, without the worst fifth of the blocks.
@@ -62,7 +65,7 @@ def judge(
     Parameters
     ----------
     rows
-        Windows learnt from.
+        Windows learnt from, of the machine with the most.
     silhouette, stability
         None when there is one cluster only, for which they are undefined.
     blocks
@@ -81,7 +84,8 @@ def judge(
             "rows",
             float(rows),
             limits.min_rows,
-            f"{rows} windows to learn from, at least {limits.min_rows} asked for",
+            f"{rows:,} windows of one machine to learn from, at least {limits.min_rows:,} asked "
+            "for",
         ),
         _silhouette(silhouette, limits),
         _stability(stability, limits.min_stability),
@@ -169,13 +173,24 @@ def _beside(beside: Beside, limits: GateLimits) -> list[Check]:
                 * (beside.silenced > limits.max_silenced),
             )
         )
+    if beside.missing is not None:
+        checks.append(
+            _at_least(
+                "compared",
+                float(sum(pair is not None for pair in (beside.alarm_share, beside.recall))),
+                _COMPARED,
+                f"not compared with version {version}: {beside.missing}; train on a longer time "
+                'range, or promote it all the same: --force --reason "..." (over HTTP `force` and '
+                "`reason`)",
+            )
+        )
     if beside.alarm_share is not None:
         checks.append(
             _no_more_alarms(
                 "false_alarms",
                 beside.alarm_share,
                 version,
-                "of the most recent healthy rows in alarm",
+                f"of the healthy rows from {beside.times} in alarm",
                 limits.max_more_alarms,
             )
         )

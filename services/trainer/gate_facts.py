@@ -54,6 +54,11 @@ class Beside:
     silenced
         Part of all rows that are in alarm by the champion, and not by the candidate that has
         learnt from them; None where it cannot be said.
+    times
+        From when to when the rows are that they were compared on, in words.
+    missing
+        Which figures could not be compared and why, in words; None when nothing is missing, or
+        nothing was asked for.
     notes
         On what rows they were compared, or why they were not.
     """
@@ -63,6 +68,8 @@ class Beside:
     recall: Pair | None = None
     unwatched: tuple[str, ...] = ()
     silenced: float | None = None
+    times: str = ""
+    missing: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -73,7 +80,7 @@ class GateLimits:
     Attributes
     ----------
     min_rows
-        Windows learnt from, at least.
+        Windows learnt from of one machine, at least.
     min_silhouette
         Of the chosen clusters, at least.
     pass_single_cluster

@@ -24,13 +24,18 @@ from services.trainer.announcer import Announcer
 from services.trainer.change import Changes
 from services.trainer.gate import Decision, GateLimits, GateReport, Pair, judge_shadow
 from services.trainer.promotion import Promotions
-from services.trainer.record import GATE_REASON_TAG, GATE_TAG, JOB_TAG, LONGEST_TAG, SUM_TAG
+from services.trainer.record import (
+    GATE_REASON_TAG,
+    GATE_TAG,
+    JOB_TAG,
+    LONGEST_TAG,
+    SHADOW_TAG,
+    SUM_TAG,
+)
 from services.trainer.succession import gathers, is_challenger, succession, successor
 
 log = logger(__name__)
 
-SHADOW_TAG = "shadow"
-"""What the gate says of a version's live readings in the shadow, once it has said so."""
 _NAMESPACE = UUID("1f6a7e0e-54f0-4f0e-9d92-0a3b5a1c8e55")
 _ACTOR = "gate"
 

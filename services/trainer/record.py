@@ -23,6 +23,10 @@ from services.trainer.wording import left_out, names, reasons
 JOB_TAG = "job_id"
 GATE_TAG = "gate"
 GATE_REASON_TAG = "gate_reason"
+SHADOW_TAG = "shadow"
+"""What the gate says of a version's live readings in the shadow, once it has said so."""
+REPLACES_TAG = "replaces_challenger"
+"""The version that was the challenger until this one was registered."""
 SUM_TAG = "bundle_sha256"
 PASSED = Decision.PASSED.value
 

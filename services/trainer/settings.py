@@ -120,7 +120,10 @@ class TrainerSettings(
         "not set and there is one.",
     )
     gate_min_rows: int = Field(
-        200, ge=1, description="The gate passes a version that learnt from so many windows or more."
+        200,
+        ge=1,
+        description="The gate passes a version that "
+        "learnt from so many windows of one machine or more.",
     )
     gate_min_silhouette: float = Field(
         0.1,

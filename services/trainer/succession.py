@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from faultline.gate_report import Decision
 from faultline.ports.registry import ModelVersion, Stage
-from services.trainer.record import GATE_TAG, JOB_TAG
+from services.trainer.record import GATE_TAG, JOB_TAG, SHADOW_TAG
 
 _STAGING = "staging"
 _PRODUCTION = "production"
@@ -49,8 +49,14 @@ def successor(version: ModelVersion, versions: Sequence[ModelVersion]) -> ModelV
         and JOB_TAG in one.tags
         # One that is being registered has not taken it yet.
         and one.stage is not Stage.NONE
+        and not _is_refused_at_once(one)
     ]
     return min(later, key=lambda one: int(one.version), default=None)
+
+
+def _is_refused_at_once(version: ModelVersion) -> bool:
+    """Whether the gate refused it before it scored anything live: it was never the challenger."""
+    return version.tags.get(GATE_TAG) == Decision.REFUSED and SHADOW_TAG not in version.tags
 
 
 def succession(version: ModelVersion, newer: ModelVersion, *, readings: int, wanted: int) -> str:

@@ -30,6 +30,7 @@ from services.trainer.metrics import Metrics
 from services.trainer.packing import pack
 from services.trainer.promotion import Promotions
 from services.trainer.steps import Holding, Steps
+from services.trainer.succession import is_challenger
 from services.trainer.usage import Meter
 
 
@@ -154,9 +155,15 @@ class Training:
         def register() -> ModelVersion:
             holding.confirm()
             # The answer to a first try may have been lost on the way.
-            return self._version_of(name, job) or self._registry.register(
-                name, run_id, made.version_tags, made.description
-            )
+            known = self._version_of(name, job)
+            if known is not None:
+                return known
+            stage = conclusion.first_stage(made.version_tags)
+            tags = dict(made.version_tags)
+            before = self._registry.staging(name)
+            if stage is Stage.STAGING and before is not None and is_challenger(before):
+                tags[record.REPLACES_TAG] = before.version
+            return self._registry.register(name, run_id, tags, made.description, stage)
 
         version = steps.patiently("registering the version", register)
         self._metrics.silhouette.labels(name).set(trained.fit.silhouette)
@@ -202,7 +209,8 @@ class Training:
         def announce() -> None:
             if version.stage is Stage.NONE:
                 # Made by a worker that died before it could say so.
-                self._registry.set_stage(version.name, version.version, Stage.STAGING)
+                stage = conclusion.first_stage(version.tags)
+                self._registry.set_stage(version.name, version.version, stage)
             self._gate_log.name_version(decision_id(job), version.version)
             self._announcer.announce(conclusion.events(job, version))
 
@@ -218,6 +226,18 @@ class Training:
                     once_for=job.job_id,
                 ),
             )
+            if record.REPLACES_TAG in version.tags:
+                steps.patiently("looking after the challenger", lambda: self._give_back(version))
+
+    def _give_back(self, promoted: ModelVersion) -> None:
+        """Let the version that was the challenger be it again, since the new one is none."""
+        name = promoted.name
+        before = promoted.tags[record.REPLACES_TAG]
+        if self._registry.staging(name) is not None:
+            return
+        former = next((one for one in self._versions(name) if one.version == before), None)
+        if former is not None and former.stage is Stage.STAGING:
+            self._registry.set_stage(name, before, Stage.STAGING)
 
     def _version_of(self, name: str, job: TrainingJob) -> ModelVersion | None:
         versions = self._versions(name)

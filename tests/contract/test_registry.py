@@ -85,6 +85,17 @@ def test_a_registered_version_is_in_staging(
     assert version.aliases == {"staging"}
 
 
+def test_a_version_that_is_registered_archived_leaves_the_challenger_in_its_place(
+    registry: ModelRegistry, name: str, artifacts: Path
+) -> None:
+    register(registry, name, artifacts)
+    made = registry.register(name, log(registry, artifacts), TAGS, "", Stage.ARCHIVED)
+    assert (made.stage, made.aliases) == (Stage.ARCHIVED, set())
+    staging = registry.staging(name)
+    assert staging is not None
+    assert staging.version == "1"
+
+
 def test_a_version_keeps_its_tags_and_description(
     registry: ModelRegistry, name: str, artifacts: Path
 ) -> None:

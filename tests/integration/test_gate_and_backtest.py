@@ -141,7 +141,7 @@ def test_a_version_that_learnt_a_fault_is_refused_and_a_better_one_passes(
     assert production is not None
     assert production.version == "1"
     refused = world.registry.version(name, "2")
-    assert refused.stage is Stage.STAGING
+    assert refused.stage is Stage.ARCHIVED
     assert refused.tags["gate"] == "refused"
     (decision,) = world.database.gate_log().list(name, "2")
     assert decision.decision is Decision.REFUSED

@@ -63,9 +63,14 @@ class MemoryRegistry:
         return 0
 
     def register(
-        self, name: str, run_id: str, tags: Mapping[str, str], description: str
+        self,
+        name: str,
+        run_id: str,
+        tags: Mapping[str, str],
+        description: str,
+        stage: Stage = Stage.STAGING,
     ) -> ModelVersion:
-        """Make the run's bundle a new version of the model, in Staging, alias `staging`."""
+        """Make the run's bundle a new version of the model, at a stage as `set_stage` gives it."""
         with self._lock:
             if run_id not in self.runs:
                 raise NotFound(f"there is no run {run_id}")
@@ -80,7 +85,7 @@ class MemoryRegistry:
                 description=description,
                 tags=dict(tags),
             )
-            return self.set_stage(name, version, Stage.STAGING)
+            return self.set_stage(name, version, stage)
 
     def models(self) -> Sequence[str]:
         """Names of the registered Faultline models, sorted."""

@@ -75,9 +75,14 @@ class MlflowRegistry:
         return end_runs(self._client, experiment, tags)
 
     def register(
-        self, name: str, run_id: str, tags: Mapping[str, str], description: str
+        self,
+        name: str,
+        run_id: str,
+        tags: Mapping[str, str],
+        description: str,
+        stage: Stage = Stage.STAGING,
     ) -> ModelVersion:
-        """Make the run's bundle a new version of the model, in Staging, alias `staging`."""
+        """Make the run's bundle a new version of the model, at a stage as `set_stage` gives it."""
         _require(name)
         with translated(f"register run {run_id} as a version of {name}"):
             run = self._client.get_run(run_id)
@@ -96,7 +101,7 @@ class MlflowRegistry:
                 description=description,
                 await_creation_for=_READY_S,
             ).version
-        return self.set_stage(name, str(version), Stage.STAGING)
+        return self.set_stage(name, str(version), stage)
 
     def models(self) -> Sequence[str]:
         """Names of the registered Faultline models, sorted."""

@@ -19,6 +19,7 @@ from faultline.demo.report import (
     RecomputedReport,
     Report,
     ThroughputReport,
+    VersionReport,
 )
 from faultline.demo.terminal import show
 
@@ -69,7 +70,18 @@ OBSERVED = Observed(
     faults=(FAULT, MISSED),
     false_alarms=(FALSE_ALARM,),
     quiet_machines=(),
-    versions=(),
+    versions=(
+        VersionReport(
+            name="faultline-pump",
+            version="2",
+            stage="Archived",
+            aliases=(),
+            silhouette=0.5,
+            clusters=3,
+            gate="refused",
+            verdicts=0,
+        ),
+    ),
     recomputed=(
         RecomputedReport(
             machine_id="pump-01",
@@ -158,3 +170,8 @@ def test_equal_scores_have_a_largest_difference_of_0(shown: str) -> None:
 
 def test_a_host_without_an_alarm_has_the_reason(shown: str) -> None:
     assert "no alarm: not clearly busier than in training (reported, not demanded)" in shown
+
+
+def test_the_versions_have_what_the_gate_said(shown: str) -> None:
+    (line,) = [one for one in shown.splitlines() if one.startswith("faultline-pump  2")]
+    assert line.split()[2:] == ["Archived", "refused", "0.5000", "3", "0"]

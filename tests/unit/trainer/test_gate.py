@@ -56,7 +56,7 @@ def test_a_good_version_passes_every_check() -> None:
 def test_too_few_rows_are_refused() -> None:
     judged = report(rows=99)
     assert refused(judged) == ["rows"]
-    assert judged.reason == "99 windows to learn from, at least 100 asked for"
+    assert judged.reason == "99 windows of one machine to learn from, at least 100 asked for"
 
 
 def test_a_low_silhouette_is_refused() -> None:
@@ -91,7 +91,7 @@ def test_one_cluster_is_refused_where_that_is_asked_for() -> None:
 
 def test_every_refusal_is_told() -> None:
     reason = report(rows=1, silhouette=0.0).reason
-    assert "1 windows to learn from" in reason
+    assert "1 windows of one machine to learn from" in reason
     assert "silhouette 0.000" in reason
 
 
@@ -143,12 +143,12 @@ def test_without_a_champion_nothing_is_compared() -> None:
 
 
 def test_more_false_alarms_than_the_champion_are_refused() -> None:
-    judged = report(beside=Beside("3", alarm_share=Pair(0.07, 0.01)))
+    judged = report(beside=Beside("3", alarm_share=Pair(0.07, 0.01), times="X to Y"))
     assert refused(judged) == ["false_alarms"]
     check = checked(judged, "false_alarms")
     assert (check.value, check.must_be) == (0.07, "at most")
     assert check.limit == pytest.approx(0.06)
-    assert "7.00% of the most recent healthy rows in alarm, by version 3 1.00%" in judged.reason
+    assert "7.00% of the healthy rows from X to Y in alarm, by version 3 1.00%" in judged.reason
     assert report(beside=Beside("3", alarm_share=Pair(0.05, 0.01))).passed
 
 
@@ -162,6 +162,24 @@ def test_a_lower_recall_than_the_champion_is_refused() -> None:
     assert checked(judged, "injected_recall").limit == pytest.approx(0.51)
     assert "50.0% of the injected faults found, version 3 finds 56.0%" in judged.reason
     assert report(beside=Beside("3", recall=Pair(0.52, 0.56))).passed
+
+
+@pytest.mark.parametrize(
+    ("alarms", "recall", "value"),
+    [(None, None, 0.0), (None, Pair(1.0, 0.5), 1.0), (Pair(0.0, 0.5), None, 1.0)],
+)
+def test_a_version_that_could_not_be_compared_is_refused(
+    alarms: Pair | None, recall: Pair | None, value: float
+) -> None:
+    judged = report(
+        beside=Beside("3", alarm_share=alarms, recall=recall, missing="its alarms (too few rows)")
+    )
+    assert refused(judged) == ["compared"]
+    assert checked(judged, "compared").value == value
+    assert judged.reason == (
+        "not compared with version 3: its alarms (too few rows); train on a longer time range, or "
+        'promote it all the same: --force --reason "..." (over HTTP `force` and `reason`)'
+    )
 
 
 def test_sensors_that_the_request_left_out_are_refused() -> None:

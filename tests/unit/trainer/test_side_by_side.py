@@ -17,6 +17,7 @@ from faultline.judge import Model
 from faultline.labels import FaultLabel
 from faultline.ports.registry import Stage
 from faultline.ports.stores import RecordBatch
+from faultline.readings import format_timestamp
 from services.trainer.feedback import known_faults
 from services.trainer.gate import KnownFaults
 
@@ -87,7 +88,7 @@ def test_a_version_as_good_as_the_champion_takes_its_place(world: Any) -> None:
     # The champion has learnt from the rows up to 400, the last fifth begins with 480.
     (note,) = report(world, "2").notes
     assert note.startswith("compared with version 1 on the most recent 2")
-    assert note.endswith("undisputed rows, which neither has learnt")
+    assert "undisputed rows, which neither has learnt (2026-11-18T11:14:4" in note
     assert check(world, "2", "injected_recall").passed
     assert check(world, "2", "false_alarms").passed
 
@@ -96,7 +97,7 @@ def test_on_rows_that_the_champion_has_learnt_the_candidate_has_too(world: Any) 
     world.train()
     world.train()
     (note,) = report(world, "2").notes
-    assert note.endswith("undisputed rows, which both have learnt")
+    assert "undisputed rows, which both have learnt (" in note
     # The same rows, settings and faults: not only about the same.
     recall = check(world, "2", "injected_recall")
     assert recall.value == pytest.approx(recall.limit + 0.05, abs=1e-12)
@@ -111,7 +112,7 @@ def test_a_version_that_learnt_a_fault_is_refused_and_the_champion_stays(world: 
     job = world.train()
     assert not job.promoted
     assert live(world) == "1"
-    assert world.registry.version(NAME, "2").stage is Stage.STAGING
+    assert world.registry.version(NAME, "2").stage is Stage.ARCHIVED
     silenced = check(world, "2", "silenced_alarms")
     assert silenced.value == pytest.approx(0.24, abs=0.02)
     assert (silenced.limit, silenced.passed) == (0.1, False)
@@ -128,7 +129,7 @@ def test_a_version_that_learnt_from_too_little_is_refused(world: Any) -> None:
     job = world.train(end_ms=at(60))
     assert not job.promoted
     assert live(world) == "1"
-    assert "102 windows to learn from, at least 200 asked for" in job.decision
+    assert "51 windows of one machine to learn from, at least 200 asked for" in job.decision
 
 
 def test_a_version_that_finds_less_of_the_same_faults_is_refused(world: Any) -> None:
@@ -138,7 +139,48 @@ def test_a_version_that_finds_less_of_the_same_faults_is_refused(world: Any) -> 
     assert not check(world, "2", "injected_recall").passed
     assert "version 1 finds" in job.decision
     # Its window is too long for the last fifth.
-    assert "on all of the" in report(world, "2").notes[0]
+    assert "on the newest stored 1," in report(world, "2").notes[0]
+
+
+def test_where_the_range_is_too_short_the_newest_stored_rows_are_compared_on(
+    make_world: Callable[..., Any],
+) -> None:
+    world = make_world(trainer_evaluate_faults=True)
+    world.store_history(rows=800)
+    world.train(end_ms=at(300), hyperparameters={"k_max": 3, "window_rows": 60})
+    world.train(start_ms=at(300), end_ms=at(540))
+    # Two windows of version 1 and the alarm rule are longer than a fifth of 240 rows.
+    (note,) = report(world, "2").notes
+    assert "on the newest stored 52" in note
+    assert f"which neither has learnt ({format_timestamp(at(540))} to " in note
+    assert check(world, "2", "false_alarms").reason.count(format_timestamp(at(540))) == 1
+    assert check(world, "2", "injected_recall").value is not None
+
+
+def test_rows_that_only_the_champion_has_learnt_are_taken_last_and_said_to_favour_it(
+    world: Any,
+) -> None:
+    world.train(end_ms=at(300), hyperparameters={"k_max": 3, "window_rows": 60})
+    world.train(start_ms=at(330))
+    (note,) = report(world, "2").notes
+    assert "which version 1 has learnt and this one has not, but for 0: that favours" in note
+    assert np.isfinite(check(world, "2", "false_alarms").limit)
+
+
+def test_a_version_whose_false_alarms_cannot_be_compared_is_refused(world: Any) -> None:
+    world.train()
+    world.registry.set_tags(
+        NAME, "1", {"training_start": "2020-01-01", "training_end": "2020-02-01"}
+    )
+    # A fifth of the rows is too short for this window, and it has learnt from all the others.
+    job = world.train(hyperparameters={"k_max": 3, "window_rows": 100})
+    assert not job.promoted
+    assert live(world) == "1"
+    compared = check(world, "2", "compared")
+    assert (compared.value, compared.limit, compared.passed) == (1.0, 2.0, False)
+    assert "its false alarms (it has learnt from the rows itself)" in job.decision
+    assert '--force --reason "..."' in job.decision
+    assert check(world, "2", "injected_recall").value is not None
 
 
 def test_a_version_told_to_look_at_less_is_refused(world: Any) -> None:
@@ -146,6 +188,7 @@ def test_a_version_told_to_look_at_less_is_refused(world: Any) -> None:
     job = world.train(sensors=("flow", "heat"))
     assert not job.promoted
     assert "version 1 looks at them: load" in job.decision
+    assert "were not looked at" in report(world, "2").notes[0]
 
 
 def test_a_sensor_that_is_no_longer_sent_is_said_and_refuses_nothing(world: Any) -> None:
@@ -213,12 +256,12 @@ def test_the_run_has_the_report_for_programs_and_for_people(world: Any, tmp_path
     files = next(run.files for run in world.runs.values() if b"version 1" in run.files["gate.md"])
     assert b'"champion": "1"' in files["gate.json"]
     assert b'"decision": "passed"' in files["gate.json"]
-    assert b"which both have learnt." in files["gate.md"]
+    assert b"which both have learnt (" in files["gate.md"]
 
 
 def test_rows_of_a_champion_of_unknown_history_count_as_learnt(world: Any) -> None:
     world.train(end_ms=at(400))
     world.registry.set_tags(NAME, "1", {"training_end": "soon"})
     world.train()
-    assert report(world, "2").notes[0].endswith("which both have learnt")
+    assert "which both have learnt (" in report(world, "2").notes[0]
     assert np.isfinite(check(world, "2", "false_alarms").limit)

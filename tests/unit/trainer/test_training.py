@@ -12,6 +12,8 @@ from faultline.ports.jobs import JobState
 from faultline.ports.registry import Stage
 
 NAME = "faultline-pump"
+START_MS = 1_795_000_000_000
+STEP_MS = 1_000
 
 
 def test_a_training_registers_a_version_and_puts_it_into_production(world: Any) -> None:
@@ -76,14 +78,15 @@ def test_a_version_that_is_to_be_held_stays_in_staging(world: Any) -> None:
     assert world.registry.production(NAME) is None
 
 
-def test_a_refused_version_stays_in_staging_and_says_why(make_world: Callable[..., Any]) -> None:
+def test_a_refused_version_is_archived_and_says_why(make_world: Callable[..., Any]) -> None:
     world = make_world(gate_min_silhouette=0.99)
     world.store_history()
     job = world.train()
     assert (job.state, job.promoted) == (JobState.SUCCEEDED, False)
     assert job.decision.startswith("the gate refused: silhouette 0.")
     assert world.registry.version(NAME, "1").tags["gate"] == "refused"
-    assert world.registry.version(NAME, "1").stage is Stage.STAGING
+    assert world.registry.version(NAME, "1").stage is Stage.ARCHIVED
+    assert world.registry.version(NAME, "1").aliases == set()
     assert world.log.list(NAME) == []
     assert [one.kind for one in world.events()] == [
         ModelEventKind.REGISTERED,
@@ -92,11 +95,21 @@ def test_a_refused_version_stays_in_staging_and_says_why(make_world: Callable[..
 
 
 def test_a_refused_version_leaves_the_one_in_production(make_world: Callable[..., Any]) -> None:
-    world = make_world(gate_min_rows=450)
+    world = make_world(gate_min_rows=250)
     world.store_history()
     world.train()
-    world.train(machines=("pump-1",))
+    world.train(end_ms=START_MS + 200 * STEP_MS)
     assert world.registry.production(NAME).version == "1"
+
+
+def test_little_history_of_many_machines_is_little_history(
+    make_world: Callable[..., Any],
+) -> None:
+    world = make_world()
+    world.store_history(machines=8, rows=94)
+    job = world.train()
+    assert not job.promoted
+    assert "85 windows of one machine to learn from, at least 200" in job.decision
 
 
 def test_one_cluster_has_no_silhouette(make_world: Callable[..., Any]) -> None:
