@@ -6,7 +6,7 @@ encoded by msgspec, and `Prediction` documents them only; a test holds one again
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -65,7 +65,8 @@ class VerdictAnswer(BaseModel):
         examples=["SENSOR_FAULT"],
     )
     why: str | None = Field(
-        description="The contributions in one plain sentence; null without any.",
+        description="The contributions in one plain sentence, null without any; of a prediction "
+        "`no_model`, which machine types have a model.",
         examples=_WHY,
     )
     contributions: list[ContributionAnswer] = Field(
@@ -194,8 +195,14 @@ class _PredictionsOnTheWire(msgspec.Struct):
 _encoder = msgspec.json.Encoder()
 
 
-def encode_predictions(judged: Sequence[Judged]) -> bytes:
-    """Encode a `Predictions` as UTF-8 JSON."""
+def encode_predictions(judged: Sequence[Judged], absence: Callable[[str], str]) -> bytes:
+    """Encode a `Predictions` as UTF-8 JSON.
+
+    Parameters
+    ----------
+    absence
+        Tells of a machine type why it has no model.
+    """
     return _encoder.encode(
         _PredictionsOnTheWire(
             [
@@ -208,7 +215,9 @@ def encode_predictions(judged: Sequence[Judged]) -> bytes:
                     cluster=verdict.cluster,
                     known=verdict.known,
                     reason=verdict.reason,
-                    why=_why(reading.machine_id, verdict),
+                    why=absence(reading.machine_type)
+                    if model is None
+                    else _why(reading.machine_id, verdict),
                     contributions=verdict.contributions,
                     health=verdict.health,
                     model_name=None if model is None else model.name,

@@ -138,7 +138,7 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
         )
     )
     app.include_router(drift_routes(slot, drift.looks, ports.drift))
-    predictions = Predictions(predict, most_bytes, metrics)
+    predictions = Predictions(predict, slot.absence, most_bytes, metrics)
     app.include_router(routes(predictions, slot, loader.refusals, ports.store))
     app.include_router(invocation_routes(predict, fleet, slot, most_bytes))
     # Without a model it is ready: it says `no_model`, and that is what is to be said.

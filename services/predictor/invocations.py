@@ -6,7 +6,7 @@ Rows become readings and go through the same fleet; errors are problem+json that
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -96,6 +96,11 @@ class InvocationPredictions(BaseModel):
     """One prediction per row, in order."""
 
     predictions: list[InvocationPrediction]
+    no_model: list[str] = Field(
+        [],
+        description="Why rows are answered `no_model`: one sentence per machine type, which names "
+        "the types that have a model. Absent where every row was judged.",
+    )
 
 
 class _Prediction(msgspec.Struct):
@@ -108,8 +113,9 @@ class _Prediction(msgspec.Struct):
     model_version: str | None
 
 
-class _Predictions(msgspec.Struct):
+class _Predictions(msgspec.Struct, omit_defaults=True):
     predictions: list[_Prediction]
+    no_model: list[str] = []
 
 
 class _NotSupported(Exception):
@@ -144,7 +150,7 @@ def invocation_routes(
             return _refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, str(error))
         except InvalidReading as error:
             return _refused(HTTPStatus.BAD_REQUEST, str(error))
-        return Response(encode_invocations(predict(readings)), media_type=_JSON)
+        return Response(encode_invocations(predict(readings), slot.absence), media_type=_JSON)
 
     @router.post(
         "/invocations",
@@ -211,9 +217,21 @@ def _table(body: bytes, content_type: str) -> Table:
     raise _NotSupported(f"{media_type!r} is not supported; send {_JSON} or {_CSV}")
 
 
-def encode_invocations(judged: Sequence[Judged]) -> bytes:
-    """Encode an `InvocationPredictions` as UTF-8 JSON."""
-    return _encoder.encode(_Predictions([_prediction(each.verdict, each.model) for each in judged]))
+def encode_invocations(judged: Sequence[Judged], absence: Callable[[str], str]) -> bytes:
+    """Encode an `InvocationPredictions` as UTF-8 JSON.
+
+    Parameters
+    ----------
+    absence
+        Tells of a machine type why it has no model.
+    """
+    without = {each.reading.machine_type for each in judged if each.model is None}
+    return _encoder.encode(
+        _Predictions(
+            [_prediction(each.verdict, each.model) for each in judged],
+            [absence(machine_type) for machine_type in sorted(without)],
+        )
+    )
 
 
 def _prediction(verdict: Verdict, model: Model | None) -> _Prediction:

@@ -7,6 +7,7 @@ take as long: routing, dependencies, a thread. So a request is answered before a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any
@@ -71,12 +72,21 @@ class Predictions:
     ----------
     predict
         Judges readings outside the stream.
+    absence
+        Tells of a machine type why it has no model.
     request_bytes
         Largest body.
     """
 
-    def __init__(self, predict: Predict, request_bytes: int, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        predict: Predict,
+        absence: Callable[[str], str],
+        request_bytes: int,
+        metrics: Metrics,
+    ) -> None:
         self._predict = predict
+        self._absence = absence
         self._request_bytes = request_bytes
         self._seconds = metrics.prediction_seconds
 
@@ -109,7 +119,7 @@ class Predictions:
     def _answered(self, decoded: Decoded) -> Response:
         if decoded.refusals:
             return _refused(decoded)
-        content = encode_predictions(self._predict(decoded.readings))
+        content = encode_predictions(self._predict(decoded.readings), self._absence)
         return Response(content, media_type="application/json")
 
 
@@ -155,7 +165,8 @@ def predict_route(predictions: Predictions) -> APIRouter:
         """Judge readings now, with every sensor's contribution.
 
         A machine that the stream knows goes on from its live window, which stays as it is. Nothing
-        is stored or published. A machine type without a model is answered `no_model`.
+        is stored or published. A machine type without a model is answered `no_model`, and
+        `why` names those that have one.
         """
         return await predictions.answer(request.receive)
 

@@ -77,6 +77,11 @@ class ModelSlot:
         """What is in the slot, by machine type. The mapping never changes."""
         return self._loaded
 
+    def absence(self, machine_type: str) -> str:
+        """Why a type has no model, and which ones have, in a sentence."""
+        there = ", ".join(sorted(self._loaded)) or "none"
+        return f"no version of machine type {machine_type!r} in Production; there are: {there}"
+
     def swap(self, machine_type: str, loaded: Loaded) -> None:
         """Let a version judge from the next batch on. Called by one thread only."""
         self._loaded = {**self._loaded, machine_type: loaded}

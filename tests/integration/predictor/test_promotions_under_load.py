@@ -31,6 +31,7 @@ from faultline.ports.registry import Stage
 from faultline.readings import Reading, encode_batch, make_reading
 from services.predictor.answers import encode_predictions
 from services.predictor.fleet import Judged
+from services.predictor.slot import ModelSlot
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Running, Until
@@ -214,7 +215,8 @@ def _assert_answered(promoted: Promoted) -> None:
 def _predicted(model: Model, asked: Sequence[Reading]) -> bytes:
     given = judge(model, None, asked, AlarmPolicy(), EVERYTHING).batch.verdicts
     return encode_predictions(
-        [Judged(reading, verdict, model) for reading, verdict in zip(asked, given, strict=True)]
+        [Judged(reading, verdict, model) for reading, verdict in zip(asked, given, strict=True)],
+        ModelSlot().absence,
     )
 
 

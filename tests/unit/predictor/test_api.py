@@ -55,6 +55,7 @@ def test_a_machine_type_without_a_model_is_answered_no_model(world: World) -> No
     (answer,) = _predict(world, _rows(1))
     assert answer["status"] == "no_model"
     assert answer["model_version"] is None
+    assert answer["why"] == "no version of machine type 'pump' in Production; there are: none"
 
 
 def test_one_reading_may_be_sent_without_an_array(world: World) -> None:
@@ -322,7 +323,9 @@ def test_while_the_store_is_down_lists_say_so(stored: World) -> None:
             raise Unavailable("the database does not answer")
 
     app = FastAPI()
-    predictions = Predictions(stored.predictor.fleet.predict, 1_000, Metrics())
+    predictions = Predictions(
+        stored.predictor.fleet.predict, stored.predictor.slot.absence, 1_000, Metrics()
+    )
     app.include_router(routes(predictions, stored.predictor.slot, dict, Down()))
     equip(app, {}, CollectorRegistry())
     answer = TestClient(app).get("/api/v1/machines")

@@ -174,6 +174,14 @@ def test_a_type_without_a_model_is_answered_no_model(world: World) -> None:
     assert (answer["status"], answer["score"], answer["model_version"]) == ("no_model", None, None)
 
 
+def test_a_type_without_a_model_is_told_once_with_those_that_have_one(world: World) -> None:
+    rows = dump_input_data(frame(readings(3)))
+    absent = invoke(world, rows, machine_type="fan").json()
+    assert absent["no_model"] == ["no version of machine type 'fan' in Production; there are: pump"]
+    judged = invoke(world, rows, machine_type="pump").json()
+    assert "no_model" not in judged
+
+
 def test_params_name_type_and_machine_and_go_before_the_query(world: World) -> None:
     body = dump_input_data(frame(readings(3)), params={"machine_type": "pump", "machine_id": "a"})
     assert predictions(world, body, machine_type="fan")[-1]["status"] == "normal"

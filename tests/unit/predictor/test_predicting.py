@@ -20,6 +20,7 @@ from faultline.web import equip
 from services.predictor.fleet import Judged
 from services.predictor.metrics import Metrics
 from services.predictor.predicting import Predictions, Shortcut, predict_route
+from services.predictor.slot import ModelSlot
 
 READING = make_reading("a", 0, {"flow": 1.0})
 
@@ -43,7 +44,7 @@ class Judge:
 
 def client(judge: Judge, *, shortcut: bool) -> TestClient:
     app = FastAPI()
-    predictions = Predictions(judge, 500, Metrics())
+    predictions = Predictions(judge, ModelSlot().absence, 500, Metrics())
     app.include_router(predict_route(predictions), prefix="/api/v1")
     equip(app, {}, CollectorRegistry())
     served = Shortcut(app, predictions) if shortcut else app
@@ -73,7 +74,7 @@ def test_both_ways_answer_the_same(body: bytes, trouble: Exception | None) -> No
 
 def test_the_short_way_is_taken() -> None:
     judge = Judge()
-    app = Shortcut(FastAPI(), Predictions(judge, 500, Metrics()))
+    app = Shortcut(FastAPI(), Predictions(judge, ModelSlot().absence, 500, Metrics()))
     assert TestClient(app).post("/api/v1/predict", content=encode(READING)).status_code == 200
     assert len(judge.threads) == 1
 
@@ -96,7 +97,7 @@ def test_several_readings_are_judged_beside_the_event_loop_and_one_in_it() -> No
 
 
 def test_of_many_refused_readings_the_first_hundred_are_named() -> None:
-    app = Shortcut(FastAPI(), Predictions(Judge(), 100_000, Metrics()))
+    app = Shortcut(FastAPI(), Predictions(Judge(), ModelSlot().absence, 100_000, Metrics()))
     body = b"[" + b",".join([b"{}"] * 2_000) + b"]"
     answer = TestClient(app).post("/api/v1/predict", content=body)
     assert answer.status_code == 422
@@ -114,7 +115,7 @@ def test_a_body_may_come_in_parts() -> None:
     async def receive() -> Message:
         return parts.pop(0)
 
-    answer = asyncio.run(Predictions(Judge(), 500, Metrics()).answer(receive))
+    answer = asyncio.run(Predictions(Judge(), ModelSlot().absence, 500, Metrics()).answer(receive))
     assert answer.status_code == 200
 
 
@@ -124,14 +125,16 @@ def test_nothing_is_judged_for_a_caller_who_has_gone() -> None:
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
-    answer: Any = asyncio.run(Predictions(judge, 500, Metrics()).answer(receive))
+    answer: Any = asyncio.run(
+        Predictions(judge, ModelSlot().absence, 500, Metrics()).answer(receive)
+    )
     assert answer.status_code == 400
     assert judge.threads == []
 
 
 def test_how_long_answers_take_is_counted_by_their_status() -> None:
     metrics = Metrics()
-    app = Shortcut(FastAPI(), Predictions(Judge(), 500, metrics))
+    app = Shortcut(FastAPI(), Predictions(Judge(), ModelSlot().absence, 500, metrics))
     http = TestClient(app)
     for body in (encode(READING), encode(READING), b"{"):
         http.post("/api/v1/predict", content=body)
