@@ -38,9 +38,10 @@ def backtest(  # noqa: PLR0917 - Typer reads options from the signature
 ) -> None:
     """Replay a version over stored history: what it would have raised beside what was raised.
 
-    It judges as the stream does, and changes nothing. then: the alarms there were, by
-    whichever version was live; time in which none was is not counted. Known faults are
-    those labelled; an alarm that none of them explains counts as false.
+    It judges as the stream does, and changes nothing. then: the alarms there
+    were, by whichever version was live; time in which none was is not counted.
+    Known faults are those labelled; an alarm that none of them explains counts
+    as false.
     """
     start_ms, end_ms = time_range(start, end)
     with client(trainer, home) as asked:

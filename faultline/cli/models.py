@@ -73,7 +73,7 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
     exclude: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="START/END", help="Leave out this period; repeat for several. Times as above."
+            metavar="START/END", help="Leave out this period; repeat for several. Times as --start."
         ),
     ] = None,
     dataset_version: Annotated[

@@ -61,9 +61,10 @@ def models(
 ) -> None:
     """Show every version of the registered models: how good, how old, from what, how much used.
 
-    recall: part of the faults injected in training that it found. false alarms: in the
-    same measurement, of each machine a day, or where all of it was less than a day, how
-    many in what time of one machine. Both are those of the training, not of today.
+    recall: part of the faults injected in training that it found. false
+    alarms: in the same measurement, of each machine a day, or where all of it
+    was less than a day, how many in what time of one machine. Both are those
+    of the training, not of today.
     """
     with client(trainer, home) as asked:
         names = [name] if name is not None else [one["model_name"] for one in asked.models()]

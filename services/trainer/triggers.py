@@ -198,5 +198,5 @@ class Watch:
             kind=TriggerKind.NEW_DATA,
             slot=f"{new.job_id or 'first'}/{times}",
             since_ms=self._clock.now_ms(),
-            detail=f"{new.rows} readings since {since}, {self._new_rows} are enough",
+            detail=f"{new.rows:,} readings since {since}, {self._new_rows:,} are enough",
         )
