@@ -17,7 +17,7 @@ from faultline.ports.comparisons import ComparisonStore
 from faultline.ports.gate_log import GateDecision, GateLog
 from faultline.ports.jobs import JobQueue
 from faultline.ports.promotions import TurnTaken
-from faultline.ports.registry import ModelRegistry, ModelVersion
+from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
 from faultline.service import repeating
 from faultline.telemetry import logger
 from services.trainer.announcer import Announcer
@@ -115,6 +115,9 @@ class Probation:
             if judged is None:
                 return
             self._tell(version, judged)
+            if judged.decision is Decision.REFUSED:
+                # Once: a person may put it into the shadow again.
+                self._registry.set_stage(name, version.version, Stage.ARCHIVED)
             if judged.decision is not Decision.PASSED or not self._is_wanted(judged.job_id):
                 return
             self._promotions.promote_in_turn(

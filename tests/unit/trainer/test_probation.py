@@ -16,6 +16,7 @@ from faultline.ports.stores import RecordBatch
 
 NAME = "faultline-pump"
 NOON = 1_795_262_400_000
+START_MS = 1_795_000_000_000
 
 
 @pytest.fixture
@@ -134,6 +135,8 @@ def test_far_more_failures_in_the_shadow_refuse_it(world: Any) -> None:
     assert tags(world)["gate"] == "refused"
     assert "20.00% of those live readings" in tags(world)["gate_reason"]
     assert kinds(world) == [ModelEventKind.REGISTERED, ModelEventKind.GATE_REFUSED]
+    refused = world.registry.version(NAME, "2")
+    assert (refused.stage, refused.aliases) == (Stage.ARCHIVED, set())
 
 
 def test_what_is_to_be_held_is_judged_and_held(world: Any) -> None:
@@ -174,6 +177,17 @@ def test_a_newer_challenger_takes_the_place_of_one_that_waits(world: Any) -> Non
     compared(world, 5_000, challenger="3")
     look(world)
     assert live(world) == "3"
+
+
+def test_a_version_that_is_refused_at_once_takes_the_place_of_none_that_waits(world: Any) -> None:
+    world.train()
+    world.train()
+    world.train(end_ms=START_MS + 100_000)
+    look(world)
+    assert tags(world)["gate"] == "waiting"
+    world.train()
+    look(world)
+    assert tags(world)["gate_reason"].startswith("version 4 took its place")
 
 
 def test_of_two_trainers_one_judges(world: Any) -> None:
