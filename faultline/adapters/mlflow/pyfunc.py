@@ -44,8 +44,10 @@ class ScoringModel(PythonModel):
     def predict(  # type: ignore[override] # MLflow has both forms, and its type the longer one
         self, model_input: pd.DataFrame
     ) -> pd.DataFrame:
-        """Judge rows; see `score_frame`."""
-        return score_frame(self._model, self._machine_type, model_input, self._step_ms)
+        """Judge rows, of a frame or as columns by name; see `score_frame`."""
+        # `instances` and `inputs` of a request come as columns; MLflow warns of a type with both.
+        frame = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
+        return score_frame(self._model, self._machine_type, frame, self._step_ms)
 
 
 def score_frame(model: Model, machine_type: str, frame: pd.DataFrame, step_ms: int) -> pd.DataFrame:

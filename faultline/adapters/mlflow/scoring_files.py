@@ -84,36 +84,25 @@ def write_scoring_files(folder: Path, form: ScoringForm, *, run_id: str, locatio
                     "streamable": False,
                 }
             },
+            # For people: MLflow shows it beside the model, and does nothing with it.
+            "metadata": {"sensors": list(form.sensors), "other_columns": list(OWN_COLUMNS)},
             "mlflow_version": mlflow_version,
             "model_uuid": uuid4().hex,
             "run_id": run_id,
-            "signature": _signature(form),
+            "signature": _signature(),
             "utc_time_created": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}",
         },
     )
 
 
-def _signature(form: ScoringForm) -> dict[str, Any]:
-    """All inputs are optional: sensors may be missing, and are then masked.
+def _signature() -> dict[str, Any]:
+    """Of what comes out alone: what goes in, `faultline.adapters.mlflow.pyfunc` checks itself.
 
-    Times and numbers are of any type, and checked by us: MLflow refuses integers where it is told
-    of doubles, and knows no column that is either text or milliseconds.
+    Told of the inputs, MLflow reads no CSV where a column may be text or a number, refuses whole
+    numbers where it is told of doubles, and forgets rows that have no known column.
     """
-    inputs = [
-        {"name": "machine_id", "type": "string"},
-        {"name": "timestamp", "type": "any"},
-        *({"name": name, "type": "any"} for name in form.sensors if name not in OWN_COLUMNS),
-    ]
     outputs = [{"name": name, "type": kind, "required": True} for name, kind in OUTPUTS.items()]
-    return {
-        "inputs": _json([{**column, "required": False} for column in inputs]),
-        "outputs": _json(outputs),
-        "params": None,
-    }
-
-
-def _json(columns: list[dict[str, Any]]) -> str:
-    return msgspec.json.encode(columns).decode()
+    return {"inputs": None, "outputs": msgspec.json.encode(outputs).decode(), "params": None}
 
 
 def _write_yaml(path: Path, content: dict[str, Any]) -> None:
