@@ -35,12 +35,16 @@ def shortcomings(tags: Mapping[str, str], limits: Iterable[str]) -> list[str]:
     ValueError
         When a limit cannot be read.
     """
-    said = []
-    if tags.get("gate") != "passed":
-        why = tags.get("gate_reason", "")
-        said.append(f"the gate: {tags.get('gate') or 'has not judged it'}{why and f' ({why})'}")
-    said += [why for limit in limits if (why := _broken(limit, tags)) is not None]
-    return said
+    broken = (_broken(limit, tags) for limit in limits)
+    return [said for said in (_gate_refuses(tags), *broken) if said is not None]
+
+
+def _gate_refuses(tags: Mapping[str, str]) -> str | None:
+    decision, reason = tags.get("gate"), tags.get("gate_reason")
+    if decision == "passed":
+        return None
+    said = f"the gate: {decision or 'has not judged it'}"
+    return f"{said} ({reason})" if reason else said
 
 
 def _broken(limit: str, tags: Mapping[str, str]) -> str | None:
