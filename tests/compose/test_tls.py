@@ -17,7 +17,7 @@ from faultline.local.ports import is_free
 from faultline.readings import encode_batch
 
 if TYPE_CHECKING:
-    from tests.compose.conftest import Containers, Fleet
+    from tests.compose.conftest import Containers, Fleet, Until
 
 pytestmark = pytest.mark.compose
 
@@ -55,15 +55,14 @@ class Front:
 
     def __init__(self, containers: Containers, certificate: Path) -> None:
         self.containers = containers
-        self.context = ssl.create_default_context(cafile=str(certificate))
+        self.certificate = certificate
 
     def url(self, port: str) -> str:
         return f"https://localhost:{self.containers.variables[port]}"
 
     def client(self, port: str, **headers: str) -> httpx.Client:
-        return httpx.Client(
-            base_url=self.url(port), verify=self.context, headers=headers, timeout=60
-        )
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        return httpx.Client(base_url=self.url(port), verify=context, headers=headers, timeout=60)
 
     def with_key(self, port: str) -> httpx.Client:
         return self.client(port, **{"X-API-Key": self.containers.variables["TLS_API_KEY"]})
@@ -73,10 +72,14 @@ class Front:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as `make certs` leaves it, and one more key."""
     folder = tmp_path_factory.mktemp("tls")
-    script = ROOT / "deploy/tls/self-signed.sh"
-    subprocess.run(["sh", script, folder], check=True, capture_output=True)
+    _sign(folder)
     (folder / "api-keys").write_text(f"# Another program.\n{_OTHER_KEY}\n")
     return folder
+
+
+def _sign(folder: Path, *names: str) -> None:
+    script = ROOT / "deploy/tls/self-signed.sh"
+    subprocess.run(["sh", script, folder, *names], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +216,30 @@ def test_events_pass_as_they_come(front: Front) -> None:
         stop = ["docker", "rm", "--force", started.stdout.strip()]
         subprocess.run(stop, check=True, capture_output=True)
         front.containers.run("--profile", "tls", "up", "--detach", "--wait", "--no-deps", "tls")
+
+
+def test_a_renewed_certificate_is_taken_up_while_it_runs(front: Front, until: Until) -> None:
+    folder = front.certificate.parent
+    for name in ("tls.crt", "tls.key"):
+        (folder / name).unlink()
+    _sign(folder, "renewed.example")
+    front.containers.run("--profile", "tls", "kill", "--signal", "HUP", "tls")
+    address = ("127.0.0.1", int(front.containers.variables["TLS_INGEST_PORT"]))
+    until(
+        lambda: (
+            ssl.get_server_certificate(address).split() == (folder / "tls.crt").read_text().split()
+        ),
+        "the renewed certificate",
+    )
+    with front.with_key("TLS_INGEST_PORT") as client:
+        assert client.get("/metrics").status_code == 200
+
+
+def test_a_pair_that_is_there_is_not_overwritten(files: Path) -> None:
+    before = (files / "tls.key").read_bytes()
+    with pytest.raises(subprocess.CalledProcessError):
+        _sign(files)
+    assert (files / "tls.key").read_bytes() == before
 
 
 def test_without_a_certificate_it_says_how_to_make_one(front: Front, tmp_path: Path) -> None:
