@@ -8,6 +8,8 @@ AIRFLOW_READY := $(AIRFLOW_VENV)/.ready
 DATA ?=
 DEMO_FLAGS ?=
 UP_FLAGS ?=
+# Each process starts a Kafka, a PostgreSQL and an MLflow of its own.
+TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status env certs images compose-up compose-down test test-airflow test-compose bench lint format docs pictures lock clean
@@ -59,7 +61,7 @@ compose-down: ## Stop the containers; their volumes stay
 	@docker compose down
 
 test: setup ## Run the unit, contract, integration (real Kafka, PostgreSQL, MLflow) and container tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 test-airflow: setup $(AIRFLOW_READY) ## Run the DAGs in Airflow's own environment, against a stack on this machine
 	@$(AIRFLOW_VENV)/bin/pytest airflow/tests
@@ -99,11 +101,12 @@ docs: setup ## Write the reference pages from the code
 pictures: setup ## Draw the pictures of docs/detector.md
 	@$(BIN)/python docs/pictures.py
 
-lock: setup ## Resolve the dependencies anew into requirements.lock, and Airflow's into its own
+lock: setup ## Resolve the dependencies anew into requirements.lock, and Airflow's and MLflow's into theirs
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --extra dev --generate-hashes \
 	  --no-header --no-annotate --output-file requirements.lock pyproject.toml
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate --output-file airflow/requirements.lock airflow/requirements-dev.txt
+	@PATH="$(CURDIR)/$(BIN):$$PATH" mlflow/lock.sh
 
 clean: ## Stop the stack and remove its state, the virtual environment and the caches
 	@if test -x $(BIN)/faultline; then $(BIN)/faultline down; fi
