@@ -134,6 +134,7 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
         changes=changes,
         promotions=promotions,
         announcer=announcer,
+        metrics=metrics,
         clock=ports.clock,
         limits=settings.gate_limits(),
         every_s=settings.trainer_reconcile_s,

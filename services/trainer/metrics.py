@@ -41,7 +41,8 @@ class Metrics:
         )
         self.gate = Counter(
             "faultline_trainer_gate_decisions",
-            "Versions that the gate has judged.",
+            "Decisions of the gate: on every version when it is registered, and later on those that "
+            "waited: passed, refused or superseded.",
             ["model", "decision"],
             registry=self.registry,
         )

@@ -23,6 +23,7 @@ from faultline.telemetry import logger
 from services.trainer.announcer import Announcer
 from services.trainer.change import Changes
 from services.trainer.gate import Decision, GateLimits, GateReport, Pair, judge_shadow
+from services.trainer.metrics import Metrics
 from services.trainer.promotion import Promotions
 from services.trainer.record import (
     GATE_REASON_TAG,
@@ -64,6 +65,7 @@ class Probation:
         changes: Changes,
         promotions: Promotions,
         announcer: Announcer,
+        metrics: Metrics,
         clock: Clock,
         limits: GateLimits,
         every_s: float,
@@ -75,6 +77,7 @@ class Probation:
         self._changes = changes
         self._promotions = promotions
         self._announcer = announcer
+        self._metrics = metrics
         self._clock = clock
         self._limits = limits
         self._every_s = every_s
@@ -210,6 +213,7 @@ class Probation:
         )
         self._announcer.announce([event])
         self._registry.set_tags(version.name, version.version, tags)
+        self._metrics.gate.labels(version.name, judged.decision.value).inc()
 
     def _supersede(self, version: ModelVersion, newer: ModelVersion) -> None:
         """Say of a version that gathered live readings that another has taken its place."""
@@ -239,6 +243,7 @@ class Probation:
             version.version,
             {GATE_TAG: Decision.SUPERSEDED.value, GATE_REASON_TAG: reason},
         )
+        self._metrics.gate.labels(version.name, Decision.SUPERSEDED.value).inc()
         log.info("challenger superseded", model=version.name, version=version.version, why=reason)
 
     def _is_wanted(self, job_id: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,7 @@ class Monitoring:
     """The project with the profile."""
 
     containers: Containers
-    http: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False))
+    http: httpx.Client
 
     def reads(self, path: str, **query: str) -> Any:
         url = f"{self.containers.url('PROMETHEUS_PORT')}/api/v1/{path}"
@@ -95,7 +95,8 @@ def monitoring(containers: Containers) -> Iterator[Monitoring]:
     with containers.with_variables(**settings) as changed:
         try:
             changed.run(*_PROFILE, "up", "--detach", "--wait", "--no-deps", *services)
-            yield Monitoring(changed)
+            with httpx.Client(trust_env=False) as http:
+                yield Monitoring(changed, http)
         finally:
             changed.run(*_PROFILE, "rm", "--stop", "--force", *services)
 

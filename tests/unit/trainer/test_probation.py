@@ -125,6 +125,23 @@ def test_what_a_deleted_version_with_its_number_had_shown_does_not_count(world: 
     assert tags(world)["gate"] == "waiting"
 
 
+def test_what_is_decided_later_is_counted_with_the_gates_decisions(world: Any) -> None:
+    world.train()
+    world.train()
+    world.train()
+    compared(world, 1_000, challenger="3")
+    look(world)
+    look(world)
+    counted = {
+        decision: world.trainer.metrics.registry.get_sample_value(
+            "faultline_trainer_gate_decisions_total", {"model": NAME, "decision": decision}
+        )
+        for decision in ("waiting", "superseded", "passed")
+    }
+    # The first version passed at once.
+    assert counted == {"waiting": 2, "superseded": 1, "passed": 2}
+
+
 def test_far_more_failures_in_the_shadow_refuse_it(world: Any) -> None:
     world.train()
     world.train()
