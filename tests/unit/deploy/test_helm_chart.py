@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 import kubernetes_validate
@@ -23,7 +24,9 @@ EVERYTHING: dict[str, Any] = {
         "tls": {"enabled": True, "caSecret": "kafka-ca"},
         "sasl": {"enabled": True, "username": "u", "password": "p"},
     },
+    "database": {"sslmode": "verify-full", "caSecret": "database-ca"},
     "mlflow": {
+        "database": {"sslmode": "verify-full"},
         "replicas": 2,
         "artifactRoot": "s3://bucket/models",
         "s3Secret": "s3",
@@ -152,6 +155,20 @@ def test_a_password_of_any_characters_reaches_the_database(chart: Chart) -> None
     assert (url.host, url.port, url.database) == ("postgres", 5432, "faultline")
 
 
+def test_the_database_is_held_against_a_certificate_that_the_pods_have(chart: Chart) -> None:
+    rendered = chart.render(**EVERYTHING)
+    file = make_url(_environment(rendered, "migrate")["FAULTLINE_DATABASE_URL"]).query[
+        "sslrootcert"
+    ]
+    for component in ("migrate", "recorder", "trainer", "predictor"):
+        [container] = rendered.pods()[component]["spec"]["containers"]
+        folders = [mount["mountPath"] for mount in container["volumeMounts"]]
+        assert str(Path(str(file)).parent) in folders
+    for component in ("mlflow", "mlflow-upgrade"):
+        url = make_url(_environment(rendered, component)["MLFLOW_BACKEND_STORE_URI"])
+        assert url.query == {"sslmode": "verify-full", "sslrootcert": "system"}
+
+
 def test_a_services_own_setting_wins(chart: Chart) -> None:
     rendered = chart.render(**EVERYTHING)
     assert _environment(rendered, "trainer")["FAULTLINE_LOG_LEVEL"] == "info"
@@ -159,7 +176,7 @@ def test_a_services_own_setting_wins(chart: Chart) -> None:
 
 
 def test_what_a_pod_refers_to_is_there(rendered: Rendered) -> None:
-    secrets = set(rendered.of("Secret")) | {"kafka-ca", "s3"}
+    secrets = set(rendered.of("Secret")) | {"kafka-ca", "database-ca", "s3"}
     accounts = set(rendered.of("ServiceAccount"))
     claims = set(rendered.of("PersistentVolumeClaim"))
     for pod in rendered.pods().values():

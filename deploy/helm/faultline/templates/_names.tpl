@@ -37,6 +37,9 @@ faultline/{{ index . 1 }}:{{ $root.Values.image.tag | default $root.Chart.AppVer
 {{- $host := required (printf "%s.host is needed, or existingSecret" $what) $database.host -}}
 {{- $password := required (printf "%s.password is needed, or existingSecret" $what) $database.password -}}
 postgresql+psycopg2://{{ $database.user | urlquery | replace "+" "%20" }}:{{ $password | urlquery | replace "+" "%20" }}@{{ $host }}:{{ $database.port }}/{{ $database.name }}?sslmode={{ $database.sslmode }}
+{{- if $database.caSecret }}&sslrootcert=/etc/faultline/database/ca.crt
+{{- else if hasPrefix "verify-" $database.sslmode }}&sslrootcert=system
+{{- end }}
 {{- end -}}
 
 {{- define "faultline.trackingUri" -}}

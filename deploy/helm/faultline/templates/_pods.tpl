@@ -115,6 +115,22 @@ containers:
       - {name: state, mountPath: /var/lib/faultline}
       {{- end }}
       {{- include "faultline.kafkaMount" .root | nindent 6 }}
+      {{- if .database }}
+      {{- include "faultline.databaseMount" .root.Values.database | nindent 6 }}
+      {{- end }}
+{{- end -}}
+
+{{- define "faultline.databaseMount" -}}
+{{- if .caSecret }}
+- {name: database-ca, mountPath: /etc/faultline/database, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{- define "faultline.databaseVolume" -}}
+{{- with .caSecret }}
+- name: database-ca
+  secret: {secretName: {{ . }}}
+{{- end }}
 {{- end -}}
 
 {{- define "faultline.kafkaMount" -}}
@@ -123,12 +139,17 @@ containers:
 {{- end }}
 {{- end -}}
 
-{{- /* The volumes of all services; the predictor's `state` is a claim. */ -}}
-{{- define "faultline.volumes" -}}
-- name: tmp
-  emptyDir: {}
+{{- define "faultline.kafkaVolume" -}}
 {{- if and .Values.kafka.tls.enabled .Values.kafka.tls.caSecret }}
 - name: kafka-ca
   secret: {secretName: {{ .Values.kafka.tls.caSecret }}}
 {{- end }}
+{{- end -}}
+
+{{- /* The volumes of all services; the predictor's `state` is a claim. */ -}}
+{{- define "faultline.volumes" -}}
+- name: tmp
+  emptyDir: {}
+{{- include "faultline.kafkaVolume" . }}
+{{- include "faultline.databaseVolume" .Values.database }}
 {{- end -}}
