@@ -164,7 +164,7 @@ def test_a_version_that_learnt_from_too_little_is_refused(world: World, machine_
     assert world.train(machine_type).promoted
     job = world.train(machine_type, end_ms=at(150))
     assert not job.promoted
-    assert "windows to learn from, at least 200 asked for" in str(job.decision)
+    assert "141 windows of one machine to learn from, at least 200 asked for" in str(job.decision)
     production = world.registry.production(model_name(machine_type))
     assert production is not None
     assert production.version == "1"

@@ -233,7 +233,7 @@ class TestOneTrainer:
         assert model_name(machine_type) not in world.registry.models()
         assert world.events(model_name(machine_type)) == []
 
-    def test_a_refused_version_waits_in_staging_until_someone_forces_it(
+    def test_a_refused_version_is_archived_until_someone_forces_it(
         self, world: World, trainer: Running, machine_type: str
     ) -> None:
         name = model_name(machine_type)
@@ -241,8 +241,9 @@ class TestOneTrainer:
         world.store(machine_type, ordinary(rows=180))
         job = trainer.client.wait(trainer.client.train(machine_type).job_id, timeout_s=_PATIENCE_S)
         assert (job.state, job.promoted) == (JobState.SUCCEEDED, False)
-        assert world.registry.version(name, "1").aliases == {"staging"}
-        with pytest.raises(Conflict, match="windows to learn from"):
+        refused = world.registry.version(name, "1")
+        assert (refused.stage, refused.aliases) == (Stage.ARCHIVED, set())
+        with pytest.raises(Conflict, match="windows of one machine to learn from"):
             trainer.client.promote(name, "1")
         answer = trainer.client.promote(name, "1", reason="there is no more", force=True)
         assert answer["stage"] == "Production"
