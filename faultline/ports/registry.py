@@ -74,6 +74,8 @@ class TrainingRun:
     ----------
     name
         Shown in the registry's list of runs.
+    began_at_ms
+        Milliseconds since the epoch; None: when it is logged.
     artifacts
         A folder whose content becomes the run's artifacts; the bundle is its subfolder ``model``.
     dataset
@@ -90,6 +92,7 @@ class TrainingRun:
     artifacts: Path
     dataset: DatasetInput | None = None
     scoring: ScoringForm | None = None
+    began_at_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -153,11 +156,10 @@ class ModelRegistry(Protocol):
     def staging(self, name: str) -> ModelVersion | None:
         """The version behind the alias `staging`; None when there is none or no such model."""
 
-    def promote(self, name: str, version: str) -> ModelVersion | None:
+    def promote(self, name: str, version: str) -> None:
         """Move alias and stages: this version to Production, the former one to Archived.
 
-        Safe to repeat. Returns the version that was in Production before, None if there was none
-        or it is the same. Raises `NotFound`.
+        Safe to repeat. Raises `NotFound`.
         """
 
     def set_stage(self, name: str, version: str, stage: Stage) -> ModelVersion:

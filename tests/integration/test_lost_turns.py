@@ -18,7 +18,7 @@ from faultline.adapters.postgres.migration import migrate
 from faultline.errors import Unavailable
 from faultline.local.home import Endpoints
 from faultline.ports.promotions import TurnTaken
-from faultline.ports.registry import ModelVersion, Stage, TrainingRun
+from faultline.ports.registry import Stage, TrainingRun
 from faultline.topics import MODEL_EVENTS
 from services.trainer.announcer import Announcer
 from services.trainer.change import Changes
@@ -35,9 +35,9 @@ class Hanging:
         self._registry = registry
         self.meanwhile: Callable[[], object] = lambda: None
 
-    def promote(self, name: str, version: str) -> ModelVersion | None:
+    def promote(self, name: str, version: str) -> None:
         self.meanwhile()
-        return self._registry.promote(name, version)
+        self._registry.promote(name, version)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._registry, name)

@@ -116,11 +116,10 @@ class MemoryRegistry:
         """The version behind the alias `staging`; None when there is none or no such model."""
         return self._holder(name, STAGING)
 
-    def promote(self, name: str, version: str) -> ModelVersion | None:
+    def promote(self, name: str, version: str) -> None:
         """Move alias and stages: this version to Production, the former one to Archived."""
         with self._lock:
             self.version(name, version)
-            former = self.production(name)
             self._move_alias(name, PRODUCTION, version)
             for other in self.versions(name):
                 if other.version != version and other.stage is Stage.PRODUCTION:
@@ -129,7 +128,6 @@ class MemoryRegistry:
             self._mirror(target, Stage.PRODUCTION)
             if STAGING in target.aliases:
                 self._move_alias(name, STAGING, None)
-            return None if former is None or former.version == version else former
 
     def set_stage(self, name: str, version: str, stage: Stage) -> ModelVersion:
         """Move a version to Staging (with the alias), Archived or None. Raises `NotFound`."""

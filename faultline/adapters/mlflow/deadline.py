@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
+from time import monotonic
 from typing import Any, TypeVar
 
 from faultline.errors import Unavailable
 
 _T = TypeVar("_T")
 AT_ONCE = 8
+# Whoever waits can be interrupted between two looks.
+_LOOK_EVERY_S = 0.25
 
 
 class Deadline:
@@ -61,14 +64,21 @@ class Deadline:
         # A daemon: a process that stops does not wait for it either.
         threading.Thread(target=settle, args=(future, do), name="mlflow", daemon=True).start()
         try:
-            return future.result(self._seconds)
-        except TimeoutError as error:
-            if future.done():
-                raise
+            self._wait(what, future)
+        except BaseException:
             left.set()
-            raise Unavailable(
-                f"MLflow could not {what}: it was not done after {self._seconds:g} s"
-            ) from error
+            raise
+        return future.result()
+
+    def _wait(self, what: str, future: Future[_T]) -> None:
+        ends_at = monotonic() + self._seconds
+        while not future.done():
+            left_s = ends_at - monotonic()
+            if left_s <= 0:
+                raise Unavailable(
+                    f"MLflow could not {what}: it was not done after {self._seconds:g} s"
+                )
+            wait([future], min(left_s, _LOOK_EVERY_S))
 
 
 class InThisThread(Executor):

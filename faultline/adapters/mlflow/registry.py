@@ -6,13 +6,17 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+from mlflow.entities.model_registry import ModelVersionTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities.paged_list import PagedList
+from mlflow.store.model_registry.rest_store import RestStore
 from mlflow.tracking import MlflowClient
+from mlflow.utils.credentials import get_default_host_creds
 
 from faultline.adapters.mlflow.artifacts import fetch
 from faultline.adapters.mlflow.deadline import Deadline
@@ -56,6 +60,11 @@ class MlflowRegistry:
         self._uri = settings.mlflow_tracking_uri
         self._deadline = Deadline(settings.mlflow_download_timeout_s)
         self._client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        # For what changes a version. The client would ask before each alias, stage and tag whether
+        # the model is a prompt, and warn at each stage that stages are deprecated, which is known,
+        # and why the alias is the truth. What MLflow's plugins implement, too; it has no types.
+        credentials = partial(get_default_host_creds, self._uri)
+        self._store: Any = RestStore(credentials)  # type: ignore[no-untyped-call]
 
     def ping(self) -> str | None:
         """None when the server answers, else what is wrong."""
@@ -151,22 +160,29 @@ class MlflowRegistry:
                 raise
         return _ours(found, found.aliases)
 
-    def promote(self, name: str, version: str) -> ModelVersion | None:
+    def promote(self, name: str, version: str) -> None:
         """Move alias and stages: this version to Production, the former one to Archived.
 
         The alias first, as it is the truth; if the rest is cut off, a repetition completes it.
         """
         target = self.version(name, version)
-        former = self.production(name)
         with translated(f"promote version {version} of {name}"):
-            self._client.set_registered_model_alias(name, PRODUCTION, version)
-            self._mirror(target, Stage.PRODUCTION)
-            for other in self.versions(name):
-                if other.version != version and other.stage is Stage.PRODUCTION:
-                    self._mirror(other, Stage.ARCHIVED)
+            model = self._client.get_registered_model(name)
+            # The newest of each stage.
+            others = [
+                _ours(one, ())
+                for one in model.latest_versions
+                if str(one.version) != version and one.current_stage == Stage.PRODUCTION
+            ]
+            self._store.set_registered_model_alias(name, PRODUCTION, version)
+            self._store.transition_model_version_stage(
+                name, version, str(Stage.PRODUCTION), archive_existing_versions=True
+            )
+            self._note_stage(target, Stage.PRODUCTION)
+            for other in others:
+                self._note_stage(other, Stage.ARCHIVED)
             if STAGING in target.aliases:
-                self._client.delete_registered_model_alias(name, STAGING)
-        return None if former is None or former.version == version else former
+                self._store.delete_registered_model_alias(name, STAGING)
 
     def set_stage(self, name: str, version: str, stage: Stage) -> ModelVersion:
         """Move a version to Staging (with the alias), Archived or None. Raises `NotFound`."""
@@ -175,23 +191,20 @@ class MlflowRegistry:
         present = self.version(name, version)
         with translated(f"move version {version} of {name} to {stage}"):
             if PRODUCTION in present.aliases:
-                self._client.delete_registered_model_alias(name, PRODUCTION)
+                self._store.delete_registered_model_alias(name, PRODUCTION)
             if stage is Stage.STAGING:
-                self._client.set_registered_model_alias(name, STAGING, version)
+                self._store.set_registered_model_alias(name, STAGING, version)
             elif STAGING in present.aliases:
-                self._client.delete_registered_model_alias(name, STAGING)
-            self._mirror(present, stage)
+                self._store.delete_registered_model_alias(name, STAGING)
+            if present.stage is not stage:
+                self._store.transition_model_version_stage(
+                    name, version, str(stage), archive_existing_versions=False
+                )
+            self._note_stage(present, stage)
         return self.version(name, version)
 
-    def _mirror(self, version: ModelVersion, stage: Stage) -> None:
-        """Let the stage, and the tag of that name, say what the alias says."""
-        if version.stage is not stage:
-            # The undecorated method: the other warns at every call that stages are deprecated,
-            # which is known, and why the alias is the truth.
-            transition = MlflowClient.transition_model_version_stage
-            getattr(transition, "__wrapped__", transition)(
-                self._client, version.name, version.version, str(stage)
-            )
+    def _note_stage(self, version: ModelVersion, stage: Stage) -> None:
+        """Let the tag say which stage was given by us."""
         if version.tags.get(_STAGE_TAG) != stage:
             self.set_tags(version.name, version.version, {_STAGE_TAG: str(stage)})
 
@@ -199,8 +212,9 @@ class MlflowRegistry:
         """Add or overwrite version tags."""
         _require(name, version)
         with translated(f"tag version {version} of {name}"):
-            for key, value in tags.items():
-                self._client.set_model_version_tag(name, version, key, value)
+            for item in tags.items():
+                tag = ModelVersionTag(*item)  # type: ignore[no-untyped-call]
+                self._store.set_model_version_tag(name, version, tag)
 
     def download(self, name: str, version: str, to: Path) -> Path:
         """Fetch the version's bundle into the folder `to`; returns the folder with its files.

@@ -26,6 +26,10 @@ _PARAMS_AT_ONCE = 100
 _LONGEST_DIGEST = 36
 _LONGEST_SCHEMA = 1_000_000
 
+# Without it MLflow's pages show traces of language models, of which there are none, and no runs.
+_KIND = "mlflow.experimentKind"
+_MACHINE_LEARNING = "custom_model_development"
+
 _T = TypeVar("_T")
 
 
@@ -37,7 +41,10 @@ def log_run(client: MlflowClient, run: TrainingRun) -> str:
     """
     with translated(f"log a run in {run.experiment!r}"):
         begun = client.create_run(
-            experiment(client, run.experiment), tags=dict(run.tags), run_name=run.name
+            experiment(client, run.experiment),
+            start_time=run.began_at_ms,
+            tags=dict(run.tags),
+            run_name=run.name,
         )
         run_id = str(begun.info.run_id)
         try:
@@ -66,11 +73,14 @@ def end_runs(client: MlflowClient, experiment_name: str, tags: Mapping[str, str]
 
 
 def experiment(client: MlflowClient, name: str) -> str:
-    """Give the id of the experiment of this name; it is created, or restored, where need be."""
+    """Give the id of the experiment of this name; it is created, or restored, where need be.
+
+    Its kind is machine learning, unless somebody has given it another.
+    """
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name))
+            return str(client.create_experiment(name, tags={_KIND: _MACHINE_LEARNING}))
         except MlflowException as error:
             if not is_code(error, "RESOURCE_ALREADY_EXISTS"):
                 raise
@@ -81,6 +91,8 @@ def experiment(client: MlflowClient, name: str) -> str:
     if found.lifecycle_stage == "deleted":
         # Its name stays taken, so without this no run could be logged under it ever again.
         client.restore_experiment(found.experiment_id)
+    if _KIND not in found.tags:
+        client.set_experiment_tag(found.experiment_id, _KIND, _MACHINE_LEARNING)
     return str(found.experiment_id)
 
 
