@@ -99,7 +99,7 @@ def maintenance() -> None:
             "stale_models": models,
         }
         print(told)
-        if models or any(letters.values()):
+        if models or letters:
             send(told)
         return told
 

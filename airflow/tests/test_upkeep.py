@@ -78,6 +78,7 @@ def test_dead_letters_are_read_from_the_recorders_metrics() -> None:
 # TYPE faultline_recorder_dead_letters_total counter
 faultline_recorder_dead_letters_total{reason="conflict"} 3.0
 faultline_recorder_dead_letters_total{reason="invalid"} 1.2e+06
+faultline_recorder_dead_letters_total{reason="invalid_timestamp"} 0.0
 faultline_recorder_dead_letters_created{reason="conflict"} 1.7e+09
 """
     assert dead_letters(metrics) == {"conflict": 3, "invalid": 1_200_000}

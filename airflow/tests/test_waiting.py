@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+_PATIENCE_S = 60
+
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, str]]]:
@@ -19,7 +21,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, str]]]:
             status, state = left.pop(0)
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(json.dumps({"state": state}).encode())
+            self.wfile.write(json.dumps({"state": state}).encode() if state else b"out of order")
 
     with HTTPServer(("127.0.0.1", 0), Trainer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -33,7 +35,8 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, str]]]:
 async def _wait() -> object:
     from model_lifecycle.waiting import TrainingEnded
 
-    return await anext(aiter(TrainingEnded("7", poll_s=0).run()))
+    events = aiter(TrainingEnded("7", poll_s=0).run())
+    return await asyncio.wait_for(anext(events), _PATIENCE_S)
 
 
 def test_a_training_is_waited_for_also_while_its_trainer_is_out_of_order(

@@ -99,4 +99,5 @@ def dead_letters(metrics: str) -> dict[str, int]:
     metrics
         Its ``/metrics``.
     """
-    return {reason: int(float(count)) for reason, count in _DEAD_LETTERS.findall(metrics)}
+    counted = ((reason, int(float(count))) for reason, count in _DEAD_LETTERS.findall(metrics))
+    return {reason: count for reason, count in counted if count}
