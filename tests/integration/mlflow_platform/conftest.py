@@ -23,6 +23,7 @@ from faultline.local import postgres
 from faultline.local.stack import Stack
 
 FOLDER = Path(__file__).parents[3] / "mlflow"
+BIN = str(Path(sys.executable).parent)
 PATIENCE_S = 180.0
 ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_BACKEND_STORE_URI", "MLFLOW_ARTIFACT_ROOT")
 
@@ -158,8 +159,8 @@ def free_port() -> int:
 
 
 def require(program: str) -> str:
-    """Path of a program; skips where it is not installed."""
-    path = shutil.which(program)
+    """Path of a program, beside Python or on the search path; skips where it is not installed."""
+    path = shutil.which(program, path=os.pathsep.join([BIN, os.environ["PATH"]]))
     if path is None:
         pytest.skip(f"{program} is not installed")
     return path
