@@ -253,6 +253,9 @@ def _go_on(
         alarm = structs.replace(
             alarm, bad_readings=alarm.bad_readings + 1, updated_at_ms=verdict.timestamp_ms
         )
+    if not tracker.told_peak:
+        # Restored from a snapshot of before it was kept.
+        tracker = structs.replace(tracker, told_peak=alarm.peak_score)
     fails_anew = tracker.settled and sum(bad for _, bad in tracker.recent) >= policy.open_bad
     worse = verdict.score is not None and verdict.score > tracker.told_peak and not tracker.settled
     if verdict.score is not None and (fails_anew or worse):

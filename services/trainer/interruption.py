@@ -2,7 +2,8 @@
 
 Python has no way to end a thread but to raise an exception in it, and the numeric libraries ask
 nobody between their steps. The exception comes at the next Python instruction: a single step in C
-is finished first. It is raised only in a thread that does nothing but the work.
+is finished first. It is raised only in a thread that does nothing but the work, and raised again
+while the thread goes on: Python ignores what lands in a finalizer.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextvars import copy_context
 from typing import TypeVar
 
 _ASK_EVERY_S = 0.25
+_RAISE_EVERY_S = 0.5
 _T = TypeVar("_T")
 
 
@@ -61,8 +63,8 @@ def interruptible(work: Callable[[], _T], may_go_on: Callable[[], None]) -> _T:
 
 def _interrupt(thread: threading.Thread) -> None:
     """End a thread, and wait for its end: the memory is its own until then."""
-    if thread.ident is not None and thread.is_alive():
+    while thread.ident is not None and thread.is_alive():
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupted)
         )
-    thread.join()
+        thread.join(_RAISE_EVERY_S)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from faultline.alarms import (
     AlarmEvent,
@@ -100,6 +101,20 @@ def test_an_alarm_says_why_at_its_worst_moment() -> None:
         f"pump-1: sensor-{score} {score:g}, expected -1 to 1 (100 % of the deviation)"
         for score in (2.0, 5.0, 5.0)
     ]
+
+
+def test_an_alarm_of_a_snapshot_without_the_told_peak_goes_on_telling_of_its_worst_moment() -> None:
+    tracker, (opened,) = _follow([5.0, 5.0, 5.0])
+    restored = structs.replace(tracker, told_peak=AlarmTracker().told_peak)
+    later, _ = follow(restored, SOURCE, [_verdict(3, 2.0), _verdict(4, 0.5)], POLICY)
+    assert later.alarm is not None
+    assert (later.alarm.top_sensors, later.alarm.why) == (
+        opened.alarm.top_sensors,
+        opened.alarm.why,
+    )
+    worse, _ = follow(restored, SOURCE, [_verdict(3, 6.0)], POLICY)
+    assert worse.alarm is not None
+    assert worse.alarm.top_sensors[0].sensor == "sensor-6.0"
 
 
 def test_an_alarm_without_contributions_says_nothing() -> None:

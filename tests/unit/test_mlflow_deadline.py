@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -110,3 +111,37 @@ def test_what_the_work_returns_or_raises_is_handed_on() -> None:
 
     with pytest.raises(TimeoutError, match="of its own"):
         deadline.run("download", late)
+
+
+class Interrupted(BaseException):
+    """Like a keyboard's interrupt, but in one thread."""
+
+
+def test_work_is_left_behind_when_whoever_waits_for_it_is_interrupted() -> None:
+    waiting = threading.Event()
+    told: list[bool] = []
+    interrupted: list[Interrupted] = []
+
+    def hang(left: threading.Event) -> None:
+        waiting.set()
+        told.append(left.wait(_PATIENCE_S))
+
+    def wait() -> None:
+        try:
+            Deadline(2 * _PATIENCE_S).run("download", hang)
+        except Interrupted as error:
+            interrupted.append(error)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    assert waiting.wait(_PATIENCE_S)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Interrupted)
+    )
+    thread.join(_PATIENCE_S / 2)
+    assert not thread.is_alive()
+    assert len(interrupted) == 1
+    worker = next((one for one in threading.enumerate() if one.name == "mlflow"), None)
+    if worker is not None:
+        worker.join(_PATIENCE_S)
+    assert told == [True]

@@ -52,6 +52,37 @@ def test_work_that_nobody_wants_any_more_is_over_when_that_is_told() -> None:
     assert "interruptible" not in {thread.name for thread in threading.enumerate()}
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_that_a_finalizer_swallows_comes_again() -> None:
+    swallowed = threading.Event()
+    given_up = threading.Event()
+
+    class Finalized:
+        def __del__(self) -> None:
+            try:
+                while not given_up.is_set():
+                    pass
+            finally:
+                swallowed.set()
+
+    def work() -> None:
+        Finalized()
+        while not given_up.is_set():
+            pass
+
+    # Were it raised once only, the work would go on until this.
+    giving_up = threading.Timer(30.0, given_up.set)
+    giving_up.start()
+    try:
+        with pytest.raises(Enough):
+            interruptible(work, stop)
+        assert swallowed.is_set()
+        assert not given_up.is_set()
+    finally:
+        giving_up.cancel()
+        giving_up.join()
+
+
 def test_it_is_asked_again_and_again() -> None:
     asked = threading.Semaphore(0)
 
