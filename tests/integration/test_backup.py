@@ -7,7 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,7 +30,6 @@ pytestmark = pytest.mark.real
 
 _SCRIPT = Path(__file__).parents[2] / "deploy/scripts/database.py"
 _START_MS = 1_795_000_000_000
-_MACHINE = "pump-backed-up"
 
 
 class Services(Protocol):
@@ -46,6 +45,7 @@ class OwnDatabase:
 
     def __init__(self, server_url: str) -> None:
         self.name = f"backup_{uuid.uuid4().hex[:12]}"
+        self.machine = f"pump-{self.name}"
         url = make_url(server_url)
         self.url = url.set(database=self.name).render_as_string(hide_password=False)
         self._server = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
@@ -71,11 +71,17 @@ class OwnDatabase:
             check=False,
         )
 
+    def execute(self, sql: str) -> None:
+        """Do what an operator does in psql."""
+        engine = create_engine(self.url, poolclass=NullPool)
+        with engine.begin() as connection:
+            connection.execute(text(sql))
+
     def times(self) -> list[int]:
         """When the machine's stored readings were, in seconds from the first."""
         with _opened(self.url) as database:
             try:
-                rows = database.fleet_store().readings(_MACHINE)
+                rows = database.fleet_store().readings(self.machine)
             except NotFound:
                 return []
             return [(int(each) - _START_MS) // 1_000 for each in rows.timestamps_ms]
@@ -105,9 +111,9 @@ def own(platform: Endpoints) -> Iterator[OwnDatabase]:
         database.drop()
 
 
-def _send(broker: KafkaBroker, first: int, count: int) -> None:
+def _send(broker: KafkaBroker, machine: str, first: int, count: int) -> None:
     readings = [
-        make_reading(_MACHINE, _START_MS + number * 1_000, {"pressure": float(number)})
+        make_reading(machine, _START_MS + number * 1_000, {"pressure": float(number)})
         for number in range(first, first + count)
     ]
     producer = broker.producer()
@@ -129,12 +135,12 @@ def test_after_a_restoration_the_recorder_stores_what_came_since_exactly_once(
     settings = {"FAULTLINE_DATABASE_URL": own.url}
     archive = tmp_path / "faultline.dump"
     with services.running("recorder", settings):
-        _send(broker, 0, 500)
+        _send(broker, own.machine, 0, 500)
         until(lambda: len(own.times()) == 500, "the readings before the backup")
         made = own.script("backup", archive)
         assert made.returncode == 0, made.stderr
         assert archive.stat().st_mode & 0o077 == 0
-        _send(broker, 500, 500)
+        _send(broker, own.machine, 500, 500)
         until(lambda: len(own.times()) == 1_000, "the readings after it")
 
     own.drop()
@@ -145,11 +151,32 @@ def test_after_a_restoration_the_recorder_stores_what_came_since_exactly_once(
     assert own.times() == list(range(500))
 
     with services.running("recorder", settings) as recorder:
-        _send(broker, 1_000, 20)
+        _send(broker, own.machine, 1_000, 20)
         until(lambda: len(own.times()) == 1_020, "all readings again")
         assert own.times() == list(range(1_020))
         assert _counted(recorder.http, "stored") == 520
         assert _counted(recorder.http, "duplicate") == 0
+
+
+def test_when_kafka_begins_anew_the_recorder_says_what_to_delete_and_then_goes_on(
+    own: OwnDatabase, broker: KafkaBroker, services: Services, until: Until, tmp_path: Path
+) -> None:
+    """As in docs/operations.md; of a Kafka that was lost, the offsets alone are left."""
+    settings = {"FAULTLINE_DATABASE_URL": own.url}
+    _send(broker, own.machine, 2_000, 20)
+    with services.running("recorder", settings):
+        until(lambda: 2_019 in own.times(), "the readings")
+    own.execute("UPDATE stream_offsets SET next_offset = next_offset + 1000000")
+    own.execute("TRUNCATE readings, machines")
+    # It may end before it was ready, or after.
+    with suppress(AssertionError), services.running("recorder", settings) as recorder:
+        until(lambda: recorder.process.poll() is not None, "the recorder to end")
+    assert "stream_offsets" in (tmp_path / "recorder.log").read_text()
+    assert own.times() == []
+
+    own.execute("DELETE FROM stream_offsets WHERE consumer_group = 'recorder'")
+    with services.running("recorder", settings):
+        until(lambda: 2_019 in own.times(), "the readings again")
 
 
 def test_a_database_that_is_not_empty_stays_as_it_is(own: OwnDatabase, tmp_path: Path) -> None:
