@@ -107,8 +107,11 @@ class Changes:
         ------
         TurnTaken
             When another is at it all that time.
+        Unavailable
+            When a dependency does not answer, or the turn was lost while something was completed.
         """
         until_s = self._clock.monotonic_s() + patience_s
+        lost = self._mine.held.get(name)
         with ExitStack() as stack:
             while True:
                 try:
@@ -118,7 +121,7 @@ class Changes:
                     if self._clock.monotonic_s() >= until_s:
                         raise
                 self._clock.sleep(_LOOK_EVERY_S)
-            stack.callback(self._mine.held.pop, name, None)
+            stack.callback(self._mine.put_back, name, lost)
             self._complete(name)
             yield
 
@@ -218,6 +221,7 @@ class Changes:
             try:
                 self._make(begun, begun.at_ms if made else max(self._clock.now_ms(), begun.at_ms))
             except TurnTaken:
+                self._mine.held[name].require()
                 # Whoever had begun it was not gone.
                 continue
             except (NotFound, Conflict) as error:
@@ -280,6 +284,13 @@ class _Turns(threading.local):
 
     def __init__(self) -> None:
         self.held: dict[str, Turn] = {}
+
+    def put_back(self, name: str, lost: Turn | None) -> None:
+        """End a turn, be it one that was taken because the one before it was lost."""
+        if lost is None:
+            del self.held[name]
+        else:
+            self.held[name] = lost
 
 
 def _remarks(change: Promotion) -> dict[str, str]:
