@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -101,9 +101,16 @@ class Predictions:
             return Response(status_code=HTTPStatus.BAD_REQUEST)
         # From here on: how fast a client sends says nothing of ours.
         begun_s = perf_counter()
-        response = await self._answer(body)
-        self._seconds.labels(response.status_code).observe(perf_counter() - begun_s)
+        try:
+            response = await self._answer(body)
+        except Exception:
+            self._observe(HTTPStatus.INTERNAL_SERVER_ERROR, begun_s)
+            raise
+        self._observe(response.status_code, begun_s)
         return response
+
+    def _observe(self, code: int, begun_s: float) -> None:
+        self._seconds.labels(int(code)).observe(perf_counter() - begun_s)
 
     async def _answer(self, body: bytes) -> Response:
         try:
@@ -123,6 +130,15 @@ class Predictions:
         return Response(content, media_type="application/json")
 
 
+class _Route(NamedTuple):
+    """What traces name a request by, as they find it behind the framework."""
+
+    path: str
+
+
+_ROUTE = _Route(PATH)
+
+
 class Shortcut:
     """Before an ASGI application: answers requests to predict itself, and passes all others on."""
 
@@ -133,6 +149,7 @@ class Shortcut:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on."""
         if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST":
+            scope["route"] = _ROUTE
             try:
                 response = await self._predictions.answer(receive)
             except Exception:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -21,7 +21,12 @@ from faultline.adapters.tracing import Tracing, open_tracing
 from faultline.adapters.tracing.spans import OpenTelemetry
 from faultline.errors import FaultlineError
 from faultline.ports.broker import Consumer, Message
+from faultline.readings import Reading, encode, make_reading
 from faultline.settings import TracingSettings
+from services.predictor.fleet import Judged
+from services.predictor.metrics import Metrics
+from services.predictor.predicting import Predictions, Shortcut
+from services.predictor.slot import ModelSlot
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 OTHER = "1bf7651916cd43dd8448eb211c80319c"
@@ -104,6 +109,38 @@ def test_an_answer_that_blames_the_service_is_an_error(traced: Traced) -> None:
     [span] = traced.spans()
     assert not span.status.is_ok
     assert not span.status.is_unset
+
+
+def _broken(request: Request) -> Response:
+    raise RuntimeError("a bug")
+
+
+def test_a_request_that_fails_is_named_by_its_route_too(traced: Traced) -> None:
+    app = traced.tracing.app(Starlette(routes=[Route("/machines/{id}", _broken)]))
+    http = TestClient(app, raise_server_exceptions=False)
+    http.get("/machines/7", headers={"traceparent": _parent().decode()})
+    assert [span.name for span in traced.spans()] == ["GET /machines/{id}"]
+
+
+@pytest.mark.parametrize("trouble", [None, RuntimeError("a bug")])
+def test_a_prediction_by_the_short_way_is_named_by_its_route(
+    traced: Traced, trouble: Exception | None
+) -> None:
+    def predict(readings: Sequence[Reading]) -> list[Judged]:
+        if trouble is not None:
+            raise trouble
+        return []
+
+    predictions = Predictions(predict, ModelSlot().absence, 500, Metrics())
+    app = traced.tracing.app(Shortcut(Starlette(), predictions))
+    reading = encode(make_reading("a", 0, {"flow": 1.0}))
+    TestClient(app, raise_server_exceptions=False).post(
+        "/api/v1/predict", content=reading, headers={"traceparent": _parent().decode()}
+    )
+    [span] = traced.spans()
+    assert span.name == "POST /api/v1/predict"
+    assert span.attributes is not None
+    assert span.attributes["http.route"] == "/api/v1/predict"
 
 
 def test_health_is_no_span() -> None:

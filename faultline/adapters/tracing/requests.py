@@ -44,9 +44,11 @@ class TracedApp:
                         span.set_status(Status(StatusCode.ERROR))
                 await send(message)
 
-            await self._app(scope, receive, seen)
-            # Known only now; without the ids that a path has.
-            route = getattr(scope.get("route"), "path", None)
-            if route is not None:
-                span.update_name(f"{method} {route}")
-                span.set_attribute("http.route", route)
+            try:
+                await self._app(scope, receive, seen)
+            finally:
+                # Known only now, also of what failed; without the ids that a path has.
+                route = getattr(scope.get("route"), "path", None)
+                if route is not None:
+                    span.update_name(f"{method} {route}")
+                    span.set_attribute("http.route", route)

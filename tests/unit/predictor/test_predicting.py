@@ -145,3 +145,13 @@ def test_how_long_answers_take_is_counted_by_their_status() -> None:
         for code in ("200", "422")
     }
     assert counts == {"200": 2, "422": 1}
+
+
+def test_what_ends_unforeseen_is_counted_too() -> None:
+    metrics = Metrics()
+    judge = Judge(RuntimeError("a bug"))
+    app = Shortcut(FastAPI(), Predictions(judge, ModelSlot().absence, 500, metrics))
+    http = TestClient(app, raise_server_exceptions=False)
+    assert http.post("/api/v1/predict", content=encode(READING)).status_code == 500
+    name, code = "faultline_predictor_prediction_seconds_count", {"code": "500"}
+    assert metrics.registry.get_sample_value(name, code) == 1
