@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from faultline.ports.jobs import TrainingRequest
+from faultline.ports.jobs import JobState, TrainingRequest
 
 
 class TriggerKind(StrEnum):
@@ -142,8 +142,8 @@ class TriggerLog(Protocol):
     def put_off(self) -> Sequence[Trigger]:
         """What is to be decided again: the newest drift and the newest time of the schedule.
 
-        Of every machine type, where it was put off and has come to nothing else yet. New data is
-        not among it: it is counted anew.
+        Of every machine type, where it was put off and has come to nothing else yet, see
+        `is_put_off`. New data is not among it: it is counted anew.
         """
 
     def scheduled_since(self, machine_type: str, schedule: str, now_ms: int) -> int:
@@ -169,9 +169,33 @@ _PUTS_OFF = {
 }
 
 
-def is_put_off(trigger: Trigger) -> bool:
-    """Whether an occasion that has started no training may start one yet."""
-    return trigger.suppressed in _PUTS_OFF[trigger.occasion.kind]
+# A drift whose trainings go on failing is given up: what is wrong then waits for a person.
+_MOST_ATTEMPTS = 10
+
+
+def is_put_off(trigger: Trigger, job_state: JobState | None) -> bool:
+    """Whether an occasion may start a training yet.
+
+    It has started none, or is a drift whose training failed: it lasts, and nothing tells of it
+    again. One that was cancelled is not wanted.
+
+    Parameters
+    ----------
+    job_state
+        Of the training that it started; None where there is none.
+    """
+    if trigger.job_id is None:
+        return trigger.suppressed in _PUTS_OFF[trigger.occasion.kind]
+    return (
+        trigger.occasion.kind is TriggerKind.DRIFT
+        and job_state is JobState.FAILED
+        and trigger.attempt < _MOST_ATTEMPTS
+    )
+
+
+def is_told(trigger: Trigger | None, why_not: Suppressed | None) -> bool:
+    """Whether an occasion that starts no training has been put off for the same reason before."""
+    return trigger is not None and why_not is not None and why_not is trigger.suppressed
 
 
 def suppression(

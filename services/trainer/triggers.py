@@ -61,14 +61,14 @@ class Triggers:
         Parameters
         ----------
         before
-            By which it was put off; None the first time.
+            By which it was put off, or started a training that failed; None the first time.
 
         Raises
         ------
         Unavailable
             When the store or the registry does not answer.
         """
-        put_off = "" if before is None else f"; put off before ({before.suppressed})"
+        put_off = "" if before is None else f"; {_earlier(before)}"
         request = TrainingRequest(
             machine_type=occasion.machine_type,
             requested_by=_REQUESTED_BY,
@@ -106,6 +106,12 @@ class Triggers:
         if challenger is None or not gathers(challenger):
             return False
         return self._clock.now_ms() - challenger.created_at_ms < self._challenger_wait_ms
+
+
+def _earlier(before: Trigger) -> str:
+    if before.suppressed is None:
+        return f"the training that it started before failed ({before.job_id})"
+    return f"put off before ({before.suppressed})"
 
 
 class Watch:

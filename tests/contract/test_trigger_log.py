@@ -204,6 +204,47 @@ def test_the_newest_of_what_was_put_off_is_to_be_decided_again(
     assert log.put_off() == []
 
 
+def test_drift_whose_training_failed_is_put_off_until_one_has_succeeded(
+    database: Database, log: TriggerLog
+) -> None:
+    by_drift = occasion(kind=TriggerKind.DRIFT, since_ms=0)
+    first = decide(log, by_drift)
+    assert log.put_off() == []
+    train(database, "fail")
+    assert log.put_off() == [first]
+    again = decide(log, by_drift)
+    assert (again.job_id, again.attempt) == (database.job_queue().list()[0].job_id, 2)
+    assert again.job_id != first.job_id
+    train(database, "fail")
+    database.job_queue().submit(PUMP)
+    train(database)
+    assert decide(log, by_drift).suppressed is Suppressed.TRAINED_SINCE
+    assert log.put_off() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"), [(TriggerKind.DRIFT, "cancel"), (TriggerKind.SCHEDULE, "fail")]
+)
+def test_a_cancelled_training_or_a_failed_one_of_another_kind_is_not_made_up_for(
+    database: Database, log: TriggerLog, kind: TriggerKind, how: str
+) -> None:
+    decide(log, occasion(kind=kind))
+    train(database, how)
+    assert log.put_off() == []
+    assert log.decide(occasion(kind=kind), PUMP, LATER, 0) is None
+
+
+def test_drift_whose_trainings_go_on_failing_is_given_up(
+    database: Database, log: TriggerLog
+) -> None:
+    by_drift = occasion(kind=TriggerKind.DRIFT)
+    for _ in range(10):
+        assert decide(log, by_drift).job_id is not None
+        train(database, "fail")
+    assert log.put_off() == []
+    assert log.decide(by_drift, PUMP, LATER, 0) is None
+
+
 def test_a_challenger_that_gathers_readings_puts_off_a_schedule(
     database: Database, log: TriggerLog
 ) -> None:

@@ -14,6 +14,7 @@ from faultline.ports.triggers import (
     Trigger,
     TriggerKind,
     is_put_off,
+    is_told,
     suppression,
 )
 
@@ -37,7 +38,7 @@ class MemoryTriggerLog:
         """Queue a training, or write down why not; see the port."""
         with self._tables.lock:
             before = self._found(occasion)
-            if before is not None and not is_put_off(before):
+            if before is not None and not self._is_put_off(before):
                 return None
             why_not = suppression(
                 occasion,
@@ -46,7 +47,7 @@ class MemoryTriggerLog:
                 cooldown_ms,
                 challenger_waits=challenger_waits,
             )
-            if before is not None and why_not == before.suppressed:
+            if is_told(before, why_not):
                 return None
             trigger = Trigger(
                 occasion=occasion,
@@ -76,11 +77,11 @@ class MemoryTriggerLog:
                 key = (one.occasion.machine_type, one.occasion.kind)
                 if one.occasion.since_ms >= newest.get(key, one).occasion.since_ms:
                     newest[key] = one
-        return [
-            newest[key]
-            for key in sorted(newest)
-            if key[1] is not TriggerKind.NEW_DATA and is_put_off(newest[key])
-        ]
+            return [
+                newest[key]
+                for key in sorted(newest)
+                if key[1] is not TriggerKind.NEW_DATA and self._is_put_off(newest[key])
+            ]
 
     def scheduled_since(self, machine_type: str, schedule: str, now_ms: int) -> int:
         """Since when a machine type has its schedule; see the port."""
@@ -105,6 +106,10 @@ class MemoryTriggerLog:
         if last is None:
             return NewReadings(stored, None)
         return NewReadings(max(0, stored - (last.readings_then or 0)), last.job.job_id)
+
+    def _is_put_off(self, trigger: Trigger) -> bool:
+        row = None if trigger.job_id is None else self._tables.jobs.get(trigger.job_id)
+        return is_put_off(trigger, None if row is None else row.job.state)
 
     def _found(self, occasion: Occasion) -> Trigger | None:
         key = (occasion.machine_type, occasion.kind, occasion.slot)

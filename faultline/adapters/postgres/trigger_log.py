@@ -24,6 +24,7 @@ from faultline.ports.triggers import (
     Trigger,
     TriggerKind,
     is_put_off,
+    is_told,
     suppression,
 )
 
@@ -56,7 +57,7 @@ class PostgresTriggerLog:
         with self._database.transaction() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             before = _found(connection, occasion)
-            if before is not None and not is_put_off(before):
+            if before is not None and not is_put_off(before, _job_state(connection, before)):
                 return None
             why_not = suppression(
                 occasion,
@@ -65,7 +66,7 @@ class PostgresTriggerLog:
                 cooldown_ms,
                 challenger_waits=challenger_waits,
             )
-            if before is not None and why_not == before.suppressed:
+            if is_told(before, why_not):
                 return None
             trigger = Trigger(
                 occasion=occasion,
@@ -101,7 +102,7 @@ class PostgresTriggerLog:
         )
         with self._database.transaction() as connection:
             newest = [_trigger(row) for row in connection.execute(query).mappings()]
-        return [trigger for trigger in newest if is_put_off(trigger)]
+            return [one for one in newest if is_put_off(one, _job_state(connection, one))]
 
     def scheduled_since(self, machine_type: str, schedule: str, now_ms: int) -> int:
         """Since when a machine type has its schedule; see the port."""
@@ -164,6 +165,15 @@ def _found(connection: Connection, occasion: Occasion) -> Trigger | None:
     )
     found = connection.execute(query).mappings().one_or_none()
     return None if found is None else _trigger(found)
+
+
+def _job_state(connection: Connection, trigger: Trigger) -> JobState | None:
+    """How the training that was started does; None when none was, or its job is kept no more."""
+    if trigger.job_id is None:
+        return None
+    query = select(_jobs.state).where(_jobs.job_id == trigger.job_id)
+    state = connection.execute(query).scalar_one_or_none()
+    return None if state is None else JobState(state)
 
 
 def _known(connection: Connection, machine_type: str) -> Known:

@@ -197,6 +197,34 @@ def test_an_event_that_was_not_done_with_when_the_trainer_stopped_comes_again(wo
     assert suppressed(world) == [None]
 
 
+def test_drift_whose_training_failed_starts_another_after_the_cooldown(world: Any) -> None:
+    send(world, event(world))
+    listen(world)
+    failed = world.queue.claim("w", 60.0)
+    world.queue.fail(failed.job_id, "w", "too little")
+    world.trainer.watch.look()
+    assert suppressed(world) == [None, Suppressed.COOLDOWN]
+    world.clock.sleep(3_600)
+    world.trainer.watch.look()
+    assert suppressed(world) == [None, Suppressed.COOLDOWN, None]
+    assert world.work()
+    world.trainer.watch.look()
+    assert len(world.queue.list()) == 2
+
+
+def test_a_training_that_makes_up_for_a_failed_one_says_so(make_world: Any) -> None:
+    world = make_world(trainer_cooldown_s=0)
+    world.store_history(1)
+    world.broker.create_topics([DRIFT_EVENTS])
+    send(world, event(world))
+    listen(world)
+    failed = world.queue.claim("w", 60.0)
+    world.queue.fail(failed.job_id, "w", "too little")
+    world.trainer.watch.look()
+    [again, _] = world.queue.list()
+    assert again.request.trigger_detail.endswith(f"before failed ({failed.job_id})")
+
+
 def test_a_trainer_that_is_told_so_does_not_listen(make_world: Any) -> None:
     deaf, hearing = make_world(trainer_on_drift=False), make_world()
     assert "drift" in {loop.name for loop in hearing.trainer.loops}
