@@ -101,32 +101,21 @@ def _stability(trained: Trained) -> float | None:
     return stability if math.isfinite(stability) else None
 
 
-def figure_tags(trained: Trained, usage: Usage) -> dict[str, str]:
-    """What a version says of how good it is, and what it took.
+def figure_tags(trained: Trained) -> dict[str, str]:
+    """What a version says of how good it is, for comparing versions; the run's metrics have more.
 
     ``silhouette`` is exactly as computed, or ``undefined`` when there is one cluster, and so is
     ``stability``. ``injected_recall``, ``injected_delay_s`` and ``false_alarms_per_machine_day``
     are, or ``not evaluated``.
     """
-    dataset, _, fit, _, evaluation = trained
+    fit = trained.fit
     return {
         "silhouette": _exactly(trained.silhouette),
-        "silhouette_rows": str(fit.silhouette_rows),
-        "silhouette_metric": "euclidean",
         "stability": _exactly(_stability(trained)),
         "k": str(fit.k),
         "cluster_shares": ", ".join(f"{profile.share:.4f}" for profile in fit.profiles),
-        "boundary": repr(fit.detector.boundary),
-        "held_out_alarm_rate": repr(fit.held_out_alarm_rate),
-        "rows": str(dataset.rows),
-        "rows_left_out": str(dataset.left_out_rows),
-        "machines": str(len(dataset.histories)),
-        "training_s": f"{usage.duration_s:.3f}",
-        "training_cpu_s": f"{usage.cpu_s:.3f}",
-        "training_peak_memory_mb": "unknown"
-        if usage.peak_memory_bytes is None
-        else f"{usage.peak_memory_bytes / 1e6:.1f}",
-        **_evaluated(evaluation),
+        "rows": str(trained.dataset.rows),
+        **_evaluated(trained.evaluation),
     }
 
 
@@ -140,11 +129,6 @@ def _evaluated(evaluation: Evaluation) -> dict[str, str]:
         }
     return {
         "injected_recall": _exactly(evaluation.recall),
-        "injected_recall_by_kind": ", ".join(
-            f"{result.kind} {result.recall:.3f}"
-            for result in evaluation.by_kind
-            if result.recall is not None
-        ),
         "injected_delay_s": _exactly(_delay_s(evaluation)),
         "false_alarms_per_machine_day": repr(evaluation.false_alarms_per_machine_day),
         "false_alarms_basis": basis(evaluation),

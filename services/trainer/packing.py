@@ -16,10 +16,6 @@ from services.trainer.figures import metrics
 from services.trainer.record import Circumstances
 from services.trainer.usage import Meter
 
-_NOTE_TAG = "mlflow.note.content"
-"""What MLflow shows as the run's description."""
-_LONGEST_NOTE = 5_000
-
 
 class Packed(NamedTuple):
     """A run to be logged, and what the version that it becomes says of itself."""
@@ -59,22 +55,21 @@ def pack(
         threads=circumstances.threads,
         snapshot_max_bytes=snapshot_max_bytes,
     )
-    usage = meter.read()
-    tags = record.version_tags(trained, circumstances, usage, evidence.bundle_sha256)
+    tags = record.version_tags(trained, lineage, evidence.bundle_sha256)
     told = description(trained, lineage[semantic_version.TAG], evidence.discrimination)
     run = TrainingRun(
         experiment=model_name(trained.dataset.machine_type),
         name=record.run_name(circumstances),
         params=record.params(trained, circumstances),
-        metrics=metrics(trained, usage),
+        metrics=metrics(trained, meter.read()),
         tags={
-            **lineage,
+            **record.run_tags(lineage, told),
             record.GATE_TAG: tags[record.GATE_TAG],
             record.SUM_TAG: evidence.bundle_sha256,
-            _NOTE_TAG: told[:_LONGEST_NOTE],
         },
         artifacts=folder,
         dataset=dataset_input(trained.dataset),
         scoring=ScoringForm(trained.fit.detector.sensors, trained.dataset.step_ms),
+        began_at_ms=circumstances.began_at_ms,
     )
     return Packed(run, tags, told)

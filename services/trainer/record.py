@@ -17,7 +17,6 @@ from faultline.readings import format_timestamp
 from services.trainer import semantic_version
 from services.trainer.evidence import Trained
 from services.trainer.figures import figure_tags
-from services.trainer.usage import Usage
 from services.trainer.wording import left_out, names, reasons
 
 JOB_TAG = "job_id"
@@ -33,6 +32,25 @@ PASSED = Decision.PASSED.value
 # MLflow refuses longer ones.
 LONGEST_TAG = 4_000
 _LONGEST_PARAM = 500
+_LONGEST_NOTE = 5_000
+
+_OF_VERSIONS = frozenset(
+    {
+        semantic_version.TAG,
+        "data_version",
+        "dataset_version",
+        "sensors_version",
+        "settings_version",
+        JOB_TAG,
+        "model_type",
+        "use_case",
+        "training_date",
+        "training_start",
+        "training_end",
+        "trigger",
+        "git_commit",
+    }
+)
 
 
 class Circumstances(NamedTuple):
@@ -40,6 +58,8 @@ class Circumstances(NamedTuple):
 
     Attributes
     ----------
+    began_at_ms, at_ms
+        When it began, and when the detector was fitted; milliseconds since the epoch.
     git_commit
         None when it is not known.
     before
@@ -49,6 +69,7 @@ class Circumstances(NamedTuple):
     """
 
     job: TrainingJob
+    began_at_ms: int
     at_ms: int
     git_commit: str | None
     before: Mapping[str, str] | None
@@ -85,7 +106,7 @@ def params(trained: Trained, circumstances: Circumstances) -> dict[str, str]:
 
 
 def lineage(trained: Trained, circumstances: Circumstances) -> dict[str, str]:
-    """Where a version comes from: tags of its run, and a part of its version's tags."""
+    """Where a version comes from: tags of its run, and some of them its version's too."""
     dataset = trained.dataset
     request = circumstances.job.request
     identity = semantic_version.identity(
@@ -116,22 +137,30 @@ def lineage(trained: Trained, circumstances: Circumstances) -> dict[str, str]:
     return {name: value[:LONGEST_TAG] for name, value in known.items() if value}
 
 
+def run_tags(lineage: Mapping[str, str], told: str) -> dict[str, str]:
+    """What MLflow's page of the run shows of it: who asked for it, by which code, and in words."""
+    shown = {
+        "mlflow.user": lineage.get("requested_by"),
+        "mlflow.source.name": f"faultline-trainer {__version__}",
+        "mlflow.source.type": "JOB",
+        "mlflow.source.git.commit": lineage.get("git_commit"),
+        "mlflow.note.content": told[:_LONGEST_NOTE],
+    }
+    return {**lineage, **{name: value for name, value in shown.items() if value}}
+
+
 def version_tags(
-    trained: Trained,
-    circumstances: Circumstances,
-    usage: Usage,
-    bundle_sha256: str,
+    trained: Trained, lineage: Mapping[str, str], bundle_sha256: str
 ) -> dict[str, str]:
-    """What a version says of itself; see also `services.trainer.figures.figure_tags`."""
-    fit, gate = trained.fit, trained.gate
-    # MLflow's list of versions shows the first ones, in this order.
+    """What a version says of itself: what versions are compared by, and what is read by others.
+
+    All else its run says; see also `services.trainer.figures.figure_tags`.
+    """
+    gate = trained.gate
     told = {
         GATE_TAG: gate.decision,
-        **figure_tags(trained, usage),
-        **lineage(trained, circumstances),
-        "distance": fit.detector.distance,
-        "slow_sensors": names(tuple(fit.slow_sensors)) or "none",
-        "window_rows": str(fit.detector.window_rows),
+        **figure_tags(trained),
+        **{name: value for name, value in lineage.items() if name in _OF_VERSIONS},
         GATE_REASON_TAG: gate.reason,
         SUM_TAG: bundle_sha256,
     }

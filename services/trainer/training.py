@@ -119,13 +119,14 @@ class Training:
         self._registry.end_runs(model_name(job.request.machine_type), _of(job))
 
     def _make(self, name: str, job: TrainingJob, holding: Holding, steps: Steps) -> ModelVersion:
-        meter = Meter()
+        meter, began_at_ms = Meter(), self._clock.now_ms()
         trained = self._train(job, steps)
         before = steps.patiently(
             "looking up the newest version's number", lambda: self._newest(name)
         )
         circumstances = record.Circumstances(
             job,
+            began_at_ms,
             self._clock.now_ms(),
             self._rules.git_commit,
             None if before is None else before.tags,
