@@ -27,7 +27,8 @@ ROOT = Path(__file__).parents[2]
 FAULTLINE = os.environ.get("FAULTLINE_COMMAND", str(ROOT / ".venv/bin/faultline"))
 # Predictor, gateway, trainer, recorder, MLflow, Kafka twice, PostgreSQL.
 _PORTS = 8
-_HISTORY = "30m"
+# The same readings in every run, with two clear clusters.
+_HISTORY = ("--machines", "3", "--history", "1h", "--start", "2026-01-01T00:00:00Z")
 
 RunDag = Callable[..., "DagRun"]
 
@@ -87,11 +88,9 @@ class Faultline:
 
     def history(self, machine_type: str) -> None:
         """Healthy readings of three machines, stored."""
-        flags = ("--machines", "3", "--history", _HISTORY, "--duration", "1s", "--speed", "max")
+        rest = ("--duration", "1s", "--speed", "max", "--fault-rate", "0", "--json")
         before = self._stored()
-        told = self.run(
-            "simulate", "--machine-type", machine_type, "--fault-rate", "0", *flags, "--json"
-        )
+        told = self.run("simulate", "--machine-type", machine_type, *_HISTORY, *rest)
         sent = json.loads(told)["sent"]
         while self._stored() < before + sent:
             pass

@@ -94,7 +94,7 @@ class TestOneModel:
     def test_a_challenger_is_replayed_beside_the_champion(
         self, faultline: Any, run_dag: Any, xcoms: XComs
     ) -> None:
-        dag_run = run_dag("backtest_challenger", FIRST, machine_types=["pump"])
+        dag_run = run_dag("backtest_challenger", FIRST, machine_types=["pump"], backtest_days=3_650)
         assert dag_run.state == "success"
         [found] = xcoms(dag_run, "backtest")
         assert (found["version"], found["champion"]) == ("3", "1")
