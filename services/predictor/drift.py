@@ -7,8 +7,10 @@ Late and repeated readings don't count, nor do those of a machine that the versi
 of, where the others have one: what they show is how that machine differs.
 
 Each replica counts the readings of its own machines and keeps the counts in the store; each judges
-by the counts of all, so that any answers for all machines, and one of them tells. What a replica
-counted before it ended, or let go, goes on to count for a while: a restart begins with that.
+by the counts of all, so that any answers for all machines, and one of them tells: the first by id
+that runs. The others wait until they see in the store that it did, and tell when it ends before.
+What a replica counted before it ended, or let go, goes on to count for a while: a restart begins
+with that.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from contextlib import contextmanager
 from uuid import uuid4
 
 from faultline import drift, topics
-from faultline.drift import DriftEvent, DriftKind, DriftPart, Finding
+from faultline.drift import DriftEvent, DriftKind, DriftPart
 from faultline.errors import FaultlineError, Unavailable
 from faultline.judge import Model
 from faultline.ports.broker import Broker, Producer
@@ -37,8 +39,8 @@ log = logger(__name__)
 _QUEUE_READINGS = 50_000
 _FLUSH_S = 10.0
 _TURN_S = 0.5
-_RUNS_POLLS = 3
-"""Who has counted nothing for so many polls runs no more."""
+_HEARD_EVENTS = 20
+"""So many of the latest events may tell of what drifts now."""
 
 
 class DriftWatch:
@@ -75,7 +77,7 @@ class DriftWatch:
         self._watched: dict[str, Watched] = {}
         self._looks: Mapping[str, Look] = {}
         self._looked_at_s = clock.monotonic_s()
-        self._untold: list[DriftEvent] = []
+        self._untold: dict[str, DriftEvent] = {}
         self._producer: Producer | None = None
         self._failing: set[str] = set()
 
@@ -156,14 +158,21 @@ class DriftWatch:
                 self._compare(watched, [part for part in parts if part.machine_type == kind])
 
     def _compare(self, watched: Watched, parts: Sequence[DriftPart]) -> None:
-        since_ms = self._clock.now_ms() - round(1_000 * _RUNS_POLLS * self._policy.poll_s)
-        seen, to_tell = watched.look(parts, self._clock, since_ms)
-        self._looks = {**self._looks, watched.machine_type: seen}
+        kind, now_ms = watched.machine_type, self._clock.now_ms()
+        seen = watched.look(parts, now_ms)
+        self._looks = {**self._looks, kind: seen}
         self._show(seen)
-        # All that have machines of the type find the same at about the same time; the first tells.
-        running = [part.replica for part in parts if part.at_ms >= since_ms]
-        if to_tell and self._replica == min(running, default=self._replica):
-            self._untold.append(_event(seen, to_tell))
+        if kind in self._untold or not watched.untold():
+            return
+        for event in reversed(self._store.list(kind, _HEARD_EVENTS)):
+            # By a clock that is ahead, an event would put off all others.
+            if event.at_ms <= now_ms:
+                watched.hear(event)
+        # All find the same at about the same time; the first tells.
+        running = (part.replica for part in watched.running(parts, now_ms))
+        to_tell = watched.event(seen)
+        if to_tell is not None and self._replica == min(running, default=self._replica):
+            self._untold[kind] = to_tell
 
     def tell(self) -> None:
         """Publish what has not been told.
@@ -178,7 +187,7 @@ class DriftWatch:
         try:
             if self._producer is None:
                 self._producer = self._broker.producer()
-            for event in self._untold:
+            for event in self._untold.values():
                 key = event.machine_type.encode()
                 self._producer.send(topics.DRIFT_EVENTS.name, key, drift.encode(event))
             self._producer.flush(_FLUSH_S)
@@ -187,10 +196,11 @@ class DriftWatch:
                 self._producer.close()
             self._producer = None
             raise
-        for event in self._untold:
+        for event in self._untold.values():
+            self._watched[event.machine_type].hear(event)
             self._metrics.drift_events.labels(event.model_name).inc()
             log.info("drift", machine_type=event.machine_type, what=drift.described(event))
-        self._untold = []
+        self._untold = {}
 
     def _watch(self, kind: str) -> Watched | None:
         """The watch over a machine type, with the version in Production; None without reference."""
@@ -231,20 +241,3 @@ class DriftWatch:
             if over:
                 gauge = self._metrics.drift.labels(seen.model.name, kind)
                 gauge.set(max(sure, default=0.0))
-
-
-def _event(seen: Look, drifting: tuple[Finding, ...]) -> DriftEvent:
-    assert seen.start_ms is not None
-    assert seen.end_ms is not None
-    return DriftEvent(
-        event_id=str(uuid4()),
-        machine_type=seen.machine_type,
-        model_name=seen.model.name,
-        model_version=seen.model.version,
-        at_ms=seen.at_ms,
-        findings=drifting,
-        start_ms=seen.start_ms,
-        end_ms=seen.end_ms,
-        readings=seen.readings,
-        machines=seen.machines,
-    )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from faultline.detector.reference import Reference, machine_offsets, slow_sensors
-from faultline.drift import DriftPart, Finding
+from faultline.drift import DriftEvent, DriftPart, Finding
 from faultline.judge import Model
 from faultline.ports.clock import Clock
 from faultline.readings import Reading
@@ -71,7 +71,8 @@ class Watched:
         self, machine_type: str, model: Model, reference: Reference, policy: DriftPolicy
     ) -> None:
         self.machine_type = machine_type
-        self._onsets = Onsets(policy.limits, policy.cooldown_s)
+        self._onsets = Onsets(policy.limits, policy.cooldown_s, policy.runs_ms)
+        self._runs_ms = policy.runs_ms
         self._window_ms = round(policy.window_s * 1_000)
         self._limits = policy.limits
         self._rows = policy.rows
@@ -134,15 +135,19 @@ class Watched:
             counts=packed(counted(self._reference, rows)),
         )
 
-    def look(
-        self, parts: Sequence[DriftPart], clock: Clock, running_since_ms: int
-    ) -> tuple[Look, tuple[Finding, ...]]:
-        """Compare what all replicas counted; also returns what there is to tell.
+    def running(self, parts: Sequence[DriftPart], now_ms: int) -> list[DriftPart]:
+        """Those of the parts whose replicas run, and judge by this version."""
+        return [
+            part
+            for part in parts
+            if part.bundle_sha256 == self.model.bundle_sha256
+            and part.at_ms >= now_ms - self._runs_ms
+        ]
 
-        Parameters
-        ----------
-        running_since_ms
-            Whoever counted before this runs no more: its readings count, its machines are others'.
+    def look(self, parts: Sequence[DriftPart], now_ms: int) -> Look:
+        """Compare what all replicas counted.
+
+        The readings of those that run no more count; their machines are others' now.
         """
         from services.predictor.drift_look import look  # noqa: PLC0415 - SciPy, when it is needed
 
@@ -154,19 +159,48 @@ class Watched:
             sensors = self.model.detector.sensors
             found = look(sensors, self._slow, self._reference, total, self._limits)
         found = tuple(sorted(found, key=excess, reverse=True))
-        to_tell = self._onsets.follow(found, clock.monotonic_s())
-        seen = Look(
+        self._onsets.follow(found, now_ms)
+        return Look(
             machine_type=self.machine_type,
             model=self.model,
-            at_ms=clock.now_ms(),
+            at_ms=now_ms,
             start_ms=min((part.start_ms for part, _ in counts), default=None),
             end_ms=max((part.end_ms for part, _ in counts), default=None),
             readings=0 if total is None else total.readings,
-            machines=sum(part.machines for part, _ in counts if part.at_ms >= running_since_ms),
+            machines=sum(
+                part.machines for part in self.running([one for one, _ in counts], now_ms)
+            ),
             findings=found,
             drifting=tuple(one for one in found if self._onsets.drifting(one)),
         )
-        return seen, to_tell
+
+    def untold(self) -> bool:
+        """Whether something drifts of which nothing has been told."""
+        return self._onsets.untold()
+
+    def hear(self, event: DriftEvent) -> None:
+        """Take in what was told, here or by another replica."""
+        own = (self.model.name, self.model.version)
+        same = (event.model_name, event.model_version) == own
+        self._onsets.hear(event, same_version=same)
+
+    def event(self, seen: Look) -> DriftEvent | None:
+        """What there is to tell after a look; None when that is nothing, or not yet."""
+        drifting = self._onsets.to_tell(seen.findings, seen.at_ms)
+        if not drifting or seen.start_ms is None or seen.end_ms is None:
+            return None
+        return DriftEvent(
+            event_id=self._onsets.event_id(self.machine_type, self.model.bundle_sha256),
+            machine_type=self.machine_type,
+            model_name=self.model.name,
+            model_version=self.model.version,
+            at_ms=seen.at_ms,
+            findings=drifting,
+            start_ms=seen.start_ms,
+            end_ms=seen.end_ms,
+            readings=seen.readings,
+            machines=seen.machines,
+        )
 
     def _unpacked(self, part: DriftPart) -> Counts | None:
         try:

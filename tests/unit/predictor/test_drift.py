@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 from numpy.typing import NDArray
 
 from faultline import drift, topics
@@ -17,17 +18,17 @@ from faultline.adapters.memory.database import MemoryDatabase
 from faultline.alarms import AlarmPolicy
 from faultline.detector import Detector, MachineHistory, Window
 from faultline.detector.reference import make_reference
-from faultline.drift import DriftEvent, DriftKind, DriftPart, Finding
+from faultline.drift import DriftEvent, DriftKind, DriftPart
 from faultline.errors import Unavailable
 from faultline.judge import Model
 from faultline.ports.broker import Message, Partition
+from faultline.ports.stores import RecordBatch
 from faultline.readings import encode_batch, make_reading
 from faultline.verdicts import Status, Verdict
 from services.predictor import drift_watched as watching
 from services.predictor.contest import Contest
 from services.predictor.drift import DriftWatch
-from services.predictor.drift_onset import DriftLimits, DriftPolicy, Onsets
-from services.predictor.drift_sample import DriftSample, Rows
+from services.predictor.drift_onset import DriftLimits, DriftPolicy
 from services.predictor.drift_watched import Seen
 from services.predictor.fleet import Fleet
 from services.predictor.metrics import Metrics
@@ -59,13 +60,13 @@ class Setup:
         self._rng = np.random.default_rng(5)
         self._at_ms: dict[str, int] = {}
 
-    def replica(self) -> DriftWatch:
-        """Another process, on the same broker and store."""
+    def replica(self, models: Mapping[str, Model] | None = None) -> DriftWatch:
+        """Another process, on the same broker and store; with other versions, when told so."""
         return DriftWatch(
             self.broker,
             self.policy,
             store=self.store,
-            models=lambda: self.models,
+            models=lambda: self.models if models is None else models,
             metrics=self.metrics,
             clock=self.clock,
         )
@@ -367,7 +368,9 @@ class Store:
     """A store of what is counted that can be switched off."""
 
     def __init__(self) -> None:
-        self._log = MemoryDatabase().drift_log()
+        database = MemoryDatabase()
+        self._log = database.drift_log()
+        self._record_store = database.record_store()
         self.down = threading.Event()
         self.asked_in_vain = threading.Event()
 
@@ -375,6 +378,11 @@ class Store:
         if self.down.is_set():
             self.asked_in_vain.set()
             raise Unavailable("the database is switched off")
+
+    def record(self, events: Sequence[DriftEvent]) -> None:
+        """Store what was told, as the recorder does."""
+        batch = RecordBatch({}, drift_events=events)
+        self._record_store.record("recorder", batch, lambda _: None)
 
     def list(self, machine_type: str | None = None, limit: int = 100) -> Sequence[DriftEvent]:
         return self._log.list(machine_type, limit)
@@ -471,6 +479,83 @@ def test_when_the_one_that_tells_is_gone_another_does(setup: Setup) -> None:
     assert len(setup.told()) == 1
 
 
+def drift_before(setup: Setup) -> list[DriftWatch]:
+    """Two replicas, the teller first, that have counted drift which none has looked at."""
+    both = sorted((setup.watch, setup.replica()), key=lambda watch: watch._replica)
+    for machine, watch in zip("ab", both, strict=True):
+        setup.see(100, machine=machine, watch=watch)
+    all_look(setup, *both)
+    for machine, watch in zip("ab", both, strict=True):
+        setup.see(900, shift=1.2, machine=machine, watch=watch)
+    return both
+
+
+def test_when_the_one_that_tells_ends_before_it_looks_another_does(setup: Setup) -> None:
+    _, survivor = drift_before(setup)
+    all_look(setup, survivor)
+    assert [one.name for one in survivor.looks()["pump"].drifting] == ["flow"]
+    assert setup.told() == []
+    for _ in range(20):
+        all_look(setup, survivor)
+    assert len(setup.told()) == 1
+
+
+def test_what_another_told_before_it_ended_is_not_told_again(setup: Setup) -> None:
+    teller, survivor = drift_before(setup)
+    all_look(setup, teller, survivor)
+    setup.store.record(setup.told())
+    setup.clock.seconds += 2 * POLICY.cooldown_s
+    setup.see(900, shift=1.2, machine="b", watch=survivor)
+    all_look(setup, survivor)
+    assert [one.name for one in survivor.looks()["pump"].drifting] == ["flow"]
+    assert len(setup.told()) == 1
+
+
+def test_two_that_tell_of_the_same_beginning_tell_one_event(setup: Setup) -> None:
+    """As while the recorder is down: what the first told is not in the store."""
+    teller, survivor = drift_before(setup)
+    all_look(setup, teller, survivor)
+    for _ in range(5):
+        all_look(setup, survivor)
+    first, second = setup.told()
+    assert first.event_id == second.event_id
+
+
+def test_the_cooldown_begins_with_what_another_told(setup: Setup) -> None:
+    teller, survivor = drift_before(setup)
+    all_look(setup, teller)
+    [event] = setup.told()
+    setup.store.record([structs.replace(event, findings=(), event_id="other")])
+    setup.clock.seconds += POLICY.window_s / 4
+    for _ in range(5):
+        all_look(setup, survivor)
+    assert len(setup.told()) == 1
+
+
+def test_an_event_by_a_clock_that_is_ahead_puts_nothing_off(setup: Setup) -> None:
+    setup.see(900, shift=1.0)
+    setup.look()
+    [event] = setup.told()
+    setup.store.record([structs.replace(event, at_ms=event.at_ms + 10**10)])
+    setup.clock.seconds += 3 * POLICY.poll_s
+    all_look(setup, setup.replica())
+    assert len(setup.told()) == 2
+
+
+def test_one_that_goes_on_with_the_former_version_leaves_the_telling_to_the_others(
+    setup: Setup,
+) -> None:
+    former = {"pump": replace(setup.version("1"), bundle_sha256="former")}
+    refuses, follows = setup.replica(former), setup.replica()
+    while follows._replica < refuses._replica:
+        follows = setup.replica()
+    new = replace(setup.version("2"), bundle_sha256="new")
+    setup.see(900, machine="a", model=former["pump"], watch=refuses)
+    setup.see(900, shift=1.2, machine="b", model=new, watch=follows)
+    all_look(setup, refuses, follows)
+    assert [event.model_version for event in setup.told()] == ["2"]
+
+
 def test_after_a_restart_what_was_counted_before_goes_on_to_count(setup: Setup) -> None:
     setup.see(900, shift=1.0)
     setup.look()
@@ -491,135 +576,3 @@ def test_what_was_counted_of_another_version_does_not_count(setup: Setup) -> Non
     setup.models["pump"] = replace(setup.version("1"), bundle_sha256="anew")
     other.look()
     assert other.looks()["pump"].readings == 0
-
-
-# When it begins and ends ----------------------------------------------------------------------
-
-
-def found(statistic: float, name: str = "flow", p_value: float = 0.0) -> Finding:
-    return Finding(
-        kind=DriftKind.SENSOR, name=name, statistic=statistic, threshold=0.3, p_value=p_value
-    )
-
-
-def followed(onsets: Onsets, statistics: Sequence[float], every_s: float = 100.0) -> list[int]:
-    return [
-        number
-        for number, statistic in enumerate(statistics)
-        if onsets.follow([found(statistic)], number * every_s)
-    ]
-
-
-def test_what_swings_around_the_threshold_begins_once() -> None:
-    onsets = Onsets(POLICY.limits, cooldown_s=0.0)
-    assert followed(onsets, [0.29, 0.31, 0.29, 0.31, 0.22, 0.31]) == [1]
-
-
-def test_what_falls_below_two_thirds_has_ended() -> None:
-    onsets = Onsets(POLICY.limits, cooldown_s=0.0)
-    assert followed(onsets, [0.31, 0.19, 0.29, 0.31]) == [0, 3]
-
-
-def test_in_the_cooldown_nothing_is_told_and_afterwards_what_still_drifts() -> None:
-    onsets = Onsets(POLICY.limits, cooldown_s=250.0)
-    assert followed(onsets, [0.4, 0.1, 0.4, 0.4, 0.4, 0.1]) == [0, 3]
-
-
-def test_what_chance_explains_does_not_begin() -> None:
-    onsets = Onsets(POLICY.limits, cooldown_s=0.0)
-    assert onsets.follow([found(0.9, p_value=0.01)], 0.0) == ()
-
-
-def test_a_second_sensor_is_a_new_event_with_both_the_farthest_first() -> None:
-    onsets = Onsets(POLICY.limits, cooldown_s=0.0)
-    assert onsets.follow([found(0.4), found(0.1, "heat")], 0.0) == (found(0.4),)
-    both = onsets.follow([found(0.4), found(0.5, "heat")], 1.0)
-    assert [finding.name for finding in both] == ["heat", "flow"]
-
-
-# The sample -----------------------------------------------------------------------------------
-
-
-def add(sample: DriftSample, times_ms: Sequence[int], machine: str = "a", now_s: float = 0) -> None:
-    times = np.array(times_ms, dtype=np.int64)
-    times = times[sample.wanted(machine, times)]
-    none = np.zeros(len(times), dtype=np.int64)
-    values = times[:, np.newaxis].astype(np.float64)
-    sample.add(machine, Rows(none, times, none, none.astype(np.float64), values), now_s)
-
-
-def kept(sample: DriftSample, now_s: float = 0) -> list[int]:
-    rows = sample.rows(now_s)
-    np.testing.assert_array_equal(rows.values[:, 0], rows.timestamps_ms)
-    times: list[int] = rows.timestamps_ms.tolist()
-    return times
-
-
-def test_the_sample_is_bounded_and_spread_over_the_window() -> None:
-    sample = DriftSample(1, window_ms=100_000, most_rows=100)
-    for start in range(0, 1_000_000, 7_000):
-        add(sample, range(start, start + 7_000, 10))
-        assert len(sample) <= 100
-    times = np.array(kept(sample))
-    assert 40 <= len(times) <= 100
-    assert times.min() == pytest.approx(900_000, abs=5_000)
-    assert np.diff(times).max() <= 4 * np.median(np.diff(times))
-
-
-def test_two_machines_have_about_equal_parts() -> None:
-    sample = DriftSample(1, window_ms=10**9, most_rows=200)
-    for start in range(0, 100_000, 100):
-        add(sample, range(start, start + 100, 5), "often")
-        add(sample, range(start, start + 100, 50), "seldom")
-    rows = sample.rows(0)
-    often, seldom = np.bincount(rows.machine)
-    assert often == pytest.approx(seldom, rel=0.25)
-
-
-def test_readings_judged_again_are_kept_once() -> None:
-    sample = DriftSample(1, window_ms=10**9, most_rows=100)
-    add(sample, range(50))
-    add(sample, range(30, 60))
-    assert kept(sample) == list(range(60))
-
-
-def test_what_a_clock_ahead_sent_makes_way() -> None:
-    sample = DriftSample(1, window_ms=1_000, most_rows=100)
-    add(sample, [10**12])
-    add(sample, range(20))
-    assert kept(sample) == list(range(20))
-
-
-def test_a_machine_that_is_not_heard_of_any_more_goes() -> None:
-    sample = DriftSample(1, window_ms=1_000, most_rows=100)
-    add(sample, [1, 2], "gone", now_s=0)
-    add(sample, [1, 2, 3], "there", now_s=1.5)
-    assert kept(sample, now_s=1.8) == [1, 2, 3]
-    add(sample, [7], "gone", now_s=1.9)
-    assert kept(sample, now_s=1.9) == [1, 2, 3, 7]
-
-
-def test_more_machines_than_rows_keep_within_the_room() -> None:
-    sample = DriftSample(1, window_ms=1_000, most_rows=100)
-    for number in range(1_000):
-        add(sample, [number], f"m{number}")
-    assert 25 <= len(kept(sample)) <= 100
-
-
-def test_when_many_fall_silent_the_others_get_finer_again() -> None:
-    sample = DriftSample(1, window_ms=10_000, most_rows=100)
-    for number in range(50):
-        add(sample, range(0, 10_000, 100), f"m{number}", now_s=0)
-    for start in range(0, 60_000, 1_000):
-        add(sample, range(10_000 + start, 11_000 + start, 100), "m0", now_s=20 + start / 1_000)
-        sample.rows(20 + start / 1_000)
-    assert len(kept(sample, now_s=80)) > 20
-
-
-def test_less_room_keeps_what_is_there_thinner() -> None:
-    sample = DriftSample(1, window_ms=10**9, most_rows=100)
-    add(sample, range(100))
-    sample.resize(30)
-    times = kept(sample)
-    assert 15 <= len(times) <= 30
-    assert times[-1] - times[0] > 80
