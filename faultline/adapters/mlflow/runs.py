@@ -26,7 +26,8 @@ _PARAMS_AT_ONCE = 100
 _LONGEST_DIGEST = 36
 _LONGEST_SCHEMA = 1_000_000
 
-# Without it MLflow's pages show traces of language models, of which there are none, and no runs.
+# What MLflow's lists say of an experiment, and tools that read it; its pages go by a switch of the
+# reader's own.
 _KIND = "mlflow.experimentKind"
 _MACHINE_LEARNING = "custom_model_development"
 

@@ -86,9 +86,7 @@ def test_a_run_that_was_cut_off_is_ended_by_its_tags(
     assert registry.end_runs(name, {"job_id": "j1"}) == 0
 
 
-def test_an_experiment_is_shown_as_one_of_machine_learning(
-    rig: Rig, client: Any, name: str
-) -> None:
+def test_an_experiment_is_of_the_kind_machine_learning(rig: Rig, client: Any, name: str) -> None:
     client.create_experiment(name)
     # One that is there already, of an earlier version or by hand; and one that is made.
     for experiment in (name, f"{name}-new"):
