@@ -1,15 +1,13 @@
 """The predictor's answers over HTTP, as their readers see them. Times are RFC 3339 in UTC.
 
-The models of pydantic document and build the lists. Predictions may be many: they are built and
-encoded by msgspec, and `Prediction` documents them only; a test holds one against the other.
+Predictions, which may be many, have a module of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-import msgspec
 from pydantic import BaseModel, Field
 
 from faultline.alarms import Alarm, AlarmState
@@ -18,7 +16,6 @@ from faultline.events import machine_type_of
 from faultline.ports.stores import MachineSummary, StoredVerdict
 from faultline.readings import format_timestamp
 from faultline.verdicts import SensorContribution, Status, Verdict
-from services.predictor.fleet import Judged
 from services.predictor.loader import Refusal
 from services.predictor.slot import Loaded, Origin
 
@@ -77,19 +74,6 @@ class VerdictAnswer(BaseModel):
     )
     model_name: str | None = Field(examples=["faultline-pump"])
     model_version: str | None = Field(description="The version that gave it.", examples=["3"])
-
-
-class Prediction(VerdictAnswer):
-    """The verdict on a reading that was sent to be judged."""
-
-    machine_id: str = Field(examples=["pump-07"])
-    machine_type: str = Field(examples=["pump"])
-
-
-class Predictions(BaseModel):
-    """One verdict per reading, in the order in which they were sent."""
-
-    predictions: list[Prediction]
 
 
 class Verdicts(BaseModel):
@@ -172,63 +156,6 @@ class Models(BaseModel):
     models: list[ModelAnswer]
 
 
-class _PredictionOnTheWire(msgspec.Struct):
-    machine_id: str
-    machine_type: str
-    timestamp: str
-    status: Status
-    score: float | None
-    cluster: int | None
-    known: bool
-    reason: str | None
-    why: str | None
-    contributions: tuple[SensorContribution, ...]
-    health: dict[str, str]
-    model_name: str | None
-    model_version: str | None
-
-
-class _PredictionsOnTheWire(msgspec.Struct):
-    predictions: list[_PredictionOnTheWire]
-
-
-_encoder = msgspec.json.Encoder()
-
-
-def encode_predictions(judged: Sequence[Judged], absence: Callable[[str], str]) -> bytes:
-    """Encode a `Predictions` as UTF-8 JSON.
-
-    Parameters
-    ----------
-    absence
-        Tells of a machine type why it has no model.
-    """
-    return _encoder.encode(
-        _PredictionsOnTheWire(
-            [
-                _PredictionOnTheWire(
-                    machine_id=reading.machine_id,
-                    machine_type=reading.machine_type,
-                    timestamp=format_timestamp(reading.timestamp_ms),
-                    status=verdict.status,
-                    score=verdict.score,
-                    cluster=verdict.cluster,
-                    known=verdict.known,
-                    reason=verdict.reason,
-                    why=absence(reading.machine_type)
-                    if model is None
-                    else _why(reading.machine_id, verdict),
-                    contributions=verdict.contributions,
-                    health=verdict.health,
-                    model_name=None if model is None else model.name,
-                    model_version=None if model is None else model.version,
-                )
-                for reading, verdict, model in judged
-            ]
-        )
-    )
-
-
 def verdict_answer(stored: StoredVerdict) -> VerdictAnswer:
     """A stored verdict."""
     verdict: Verdict = stored.verdict
@@ -239,7 +166,7 @@ def verdict_answer(stored: StoredVerdict) -> VerdictAnswer:
         cluster=verdict.cluster,
         known=verdict.known,
         reason=verdict.reason,
-        why=_why(stored.machine_id, verdict),
+        why=why_of(stored.machine_id, verdict),
         contributions=_contributions(verdict.contributions),
         health=verdict.health,
         model_name=stored.model_name,
@@ -247,7 +174,8 @@ def verdict_answer(stored: StoredVerdict) -> VerdictAnswer:
     )
 
 
-def _why(machine_id: str, verdict: Verdict) -> str | None:
+def why_of(machine_id: str, verdict: Verdict) -> str | None:
+    """A verdict's contributions in one sentence."""
     return sentence(machine_id, verdict.contributions) if verdict.contributions else None
 
 

@@ -21,10 +21,10 @@ from faultline import readings as codec
 from faultline.errors import FaultlineError
 from faultline.readings import Decoded
 from faultline.web import problem, problem_of, problems, unexpected_problem
-from services.predictor import answers
-from services.predictor.answers import encode_predictions
+from services.predictor import prediction_answers
 from services.predictor.bodies import TooLarge, read_body
 from services.predictor.metrics import Metrics
+from services.predictor.prediction_answers import encode_predictions
 from services.predictor.prediction_record import Predict
 
 PATH = "/api/v1/predict"
@@ -171,7 +171,7 @@ def predict_route(predictions: Predictions) -> APIRouter:
         response_class=Response,
         responses={
             200: {
-                "model": answers.Predictions,
+                "model": prediction_answers.Predictions,
                 "description": "One verdict per reading, in order.",
             },
             **problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),

@@ -29,8 +29,8 @@ from faultline.machine_state import MachineState
 from faultline.ports.promotions import Promotion
 from faultline.ports.registry import Stage
 from faultline.readings import Reading, encode_batch, make_reading
-from services.predictor.answers import encode_predictions
 from services.predictor.fleet import Judged
+from services.predictor.prediction_answers import encode_predictions
 from services.predictor.slot import ModelSlot
 
 if TYPE_CHECKING:

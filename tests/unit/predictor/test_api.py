@@ -19,7 +19,7 @@ from faultline.ports.registry import ModelVersion
 from faultline.readings import Reading, encode_batch, format_timestamp, make_reading
 from faultline.verdicts import Status, Verdict
 from faultline.web import equip
-from services.predictor import answers
+from services.predictor import prediction_answers
 from services.predictor.api import routes
 from services.predictor.metrics import Metrics
 from services.predictor.predicting import Predictions
@@ -92,7 +92,7 @@ def test_the_answer_is_what_the_documentation_says(world: World, register: Regis
     register()
     world.predictor.loader.refresh()
     answer = world.http.post("/api/v1/predict", content=encode_batch(_rows(3)))
-    documented = answers.Predictions.model_validate(answer.json())
+    documented = prediction_answers.Predictions.model_validate(answer.json())
     assert documented.model_dump(mode="json") == answer.json()
 
 
