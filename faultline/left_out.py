@@ -17,6 +17,7 @@ class Cause(StrEnum):
     FAULT_LABEL = "fault label"
     OPEN_ALARM = "open alarm"
     EXCLUDED = "excluded by the request"
+    OLDER = "older than the newest that one training reads"
 
 
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):

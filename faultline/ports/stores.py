@@ -99,6 +99,13 @@ class HistoryQuery:
     max_sensors: int | None = None
 
 
+class TimeRange(NamedTuple):
+    """Milliseconds since the epoch, end excluded."""
+
+    start_ms: int
+    end_ms: int
+
+
 @dataclass(frozen=True)
 class MachineRows:
     """One machine's readings in time order.
@@ -158,6 +165,17 @@ class FleetStore(Protocol):
         """Readings, a machine at a time, machines by id; machines without rows are left out.
 
         Raises `UntrainableHistory` when a machine has more sensors than the query allows.
+        """
+
+    def newest_range(self, query: HistoryQuery, rows: int) -> TimeRange | None:
+        """The time range of the newest readings of all machines together, so many at most.
+
+        Readings of one instant are in it all or none. The query's own limits do not count.
+
+        Returns
+        -------
+        TimeRange or None
+            None when there are no more than so many.
         """
 
     def machines(self, machine_type: str | None = None) -> Sequence[MachineSummary]:

@@ -14,7 +14,13 @@ import numpy as np
 from faultline.alarms import AlarmState
 from faultline.data_version import data_version
 from faultline.detector import MachineHistory
-from faultline.errors import InvalidBundle, NotFound, UntrainableHistory
+from faultline.errors import (
+    FaultlineError,
+    InvalidBundle,
+    NotFound,
+    Unavailable,
+    UntrainableHistory,
+)
 from faultline.events import model_name
 from faultline.left_out import Cause, LeftOut, leave_out
 from faultline.ports.jobs import TrainingRequest
@@ -22,6 +28,7 @@ from faultline.ports.registry import ModelRegistry, ModelVersion
 from faultline.ports.stores import FleetStore, HistoryQuery, MachineRows
 from faultline.reproduction import recall
 from faultline.rows import take
+from services.trainer.newest import newest, unread
 from services.trainer.wording import names
 
 # Different sensors of one type: every machine's table has a column for each of them.
@@ -84,6 +91,8 @@ class Dataset:
 def read_dataset(store: FleetStore, request: TrainingRequest, max_rows: int) -> Dataset:
     """Read what a request asks for, less what a fault or an open alarm covers; see `suspect`.
 
+    Without a start that is asked for, of a longer history the newest readings are read.
+
     Parameters
     ----------
     max_rows
@@ -93,11 +102,12 @@ def read_dataset(store: FleetStore, request: TrainingRequest, max_rows: int) -> 
     ------
     UntrainableHistory
         When there is nothing, something that was asked for by name is not there, or it is more
-        than `max_rows` or `MAX_SENSORS`.
+        than `max_rows` from the start that was asked for, or than `MAX_SENSORS`.
     Unavailable
-        While the store is down.
+        While the store is down, or when it took in so many earlier readings meanwhile that what is
+        newest is to be looked up again.
     """
-    query = HistoryQuery(
+    asked = HistoryQuery(
         machine_type=request.machine_type,
         start_ms=request.start_ms,
         end_ms=request.end_ms,
@@ -108,16 +118,14 @@ def read_dataset(store: FleetStore, request: TrainingRequest, max_rows: int) -> 
         max_rows=max_rows + 1,
         max_sensors=MAX_SENSORS,
     )
+    query = asked if request.start_ms is not None else newest(store, asked, max_rows)
     found: set[str] = set()
     machines: list[MachineRows] = []
     rows = 0
     for machine in store.history(query):
         rows += len(machine.timestamps_ms)
         if rows > max_rows:
-            raise UntrainableHistory(
-                f"the history of machine type {request.machine_type!r} has more than {max_rows:,} "
-                "readings; choose a shorter time range or fewer machines"
-            )
+            raise _too_many(request, max_rows)
         found.update(machine.sensors)
         if len(found) > MAX_SENSORS:
             raise UntrainableHistory(
@@ -146,15 +154,6 @@ def read_dataset(store: FleetStore, request: TrainingRequest, max_rows: int) -> 
         )
         for machine in healthy
     )
-    excluded = tuple(
-        LeftOut(
-            cause=Cause.EXCLUDED,
-            machine_id=None,
-            start_ms=period.start_ms,
-            end_ms=period.end_ms,
-        )
-        for period in request.excluded
-    )
     return Dataset(
         request.machine_type,
         sensors,
@@ -168,8 +167,18 @@ def read_dataset(store: FleetStore, request: TrainingRequest, max_rows: int) -> 
             max_rows=None,
             max_sensors=None,
         ),
-        (*excluded, *left_out),
+        (*unread(asked, query), *left_out),
         rows - sum(len(machine.timestamps_ms) for machine in healthy),
+    )
+
+
+def _too_many(request: TrainingRequest, max_rows: int) -> FaultlineError:
+    of_type = f"the history of machine type {request.machine_type!r}"
+    if request.start_ms is None:
+        return Unavailable(f"{of_type} grew while it was read; its newest readings are read anew")
+    return UntrainableHistory(
+        f"{of_type} has more than {max_rows:,} readings; choose a shorter time range or fewer "
+        "machines"
     )
 
 

@@ -56,8 +56,9 @@ class TrainerSettings(
     trainer_max_history_rows: int = Field(
         5_000_000,
         ge=1_000,
-        description="Readings that one training may hold in memory; a job with more fails and "
-        "says to choose a shorter range.",
+        description="Readings that one training may hold in memory. Of a longer history the "
+        "newest are read; a job that asks for a start and has more since fails and says to choose "
+        "a shorter range.",
     )
     trainer_snapshot_max_bytes: int = Field(
         256 * 1024 * 1024,

@@ -12,7 +12,7 @@ from faultline.alarms import Alarm, AlarmEvent, AlarmEventKind, AlarmState
 from faultline.errors import NotFound, UntrainableHistory
 from faultline.labels import FaultLabel
 from faultline.ports.jobs import Period
-from faultline.ports.stores import HistoryQuery, MachineRows, RecordBatch
+from faultline.ports.stores import HistoryQuery, MachineRows, RecordBatch, TimeRange
 from faultline.readings import Reading, make_reading
 from faultline.verdicts import Status, Verdict, VerdictBatch
 
@@ -347,6 +347,35 @@ def test_a_history_is_read_up_to_so_many_rows_of_all_machines(database: Database
         keep(database, *(reading(NOON + MINUTE * row, machine) for row in range(3)))
     found = history(database, HistoryQuery("pump", max_rows=4))
     assert [(rows.machine_id, len(rows.timestamps_ms)) for rows in found] == [("a", 3), ("b", 1)]
+
+
+def test_the_newest_readings_of_all_machines_have_one_time_range(database: Database) -> None:
+    for machine, first in (("a", 0), ("b", 2), ("c", -9)):
+        keep(database, *(reading(NOON + MINUTE * (first + row), machine) for row in range(4)))
+    keep(database, reading(NOON + MINUTE * 90, "fan-1", kind="fan"))
+    store, query = database.fleet_store(), HistoryQuery("pump", max_rows=1, max_sensors=1)
+    end_ms = NOON + MINUTE * 5 + 1
+    assert store.newest_range(query, 4) == TimeRange(NOON + MINUTE * 2 + 1, end_ms)
+    # Two are of one instant, and neither is in a range that has no room for both.
+    assert store.newest_range(query, 3) == TimeRange(NOON + MINUTE * 3 + 1, end_ms)
+    assert store.newest_range(query, 12) is None
+    assert store.newest_range(HistoryQuery("valve"), 1) is None
+    found = times(database, HistoryQuery("pump", NOON + MINUTE * 2 + 1, end_ms))
+    assert {machine: len(rows) for machine, rows in found.items()} == {"a": 1, "b": 3}
+
+
+def test_the_newest_readings_are_those_that_a_query_asks_for(database: Database) -> None:
+    for machine in ("a", "b"):
+        keep(database, *(reading(NOON + MINUTE * row, machine) for row in range(6)))
+    query = HistoryQuery(
+        "pump",
+        end_ms=NOON + MINUTE * 5,
+        machines=["a", "no"],
+        excluded=(Period(NOON + MINUTE * 3, NOON + MINUTE * 4),),
+    )
+    found = database.fleet_store().newest_range(query, 2)
+    assert found == TimeRange(NOON + MINUTE + 1, NOON + MINUTE * 4 + 1)
+    assert database.fleet_store().newest_range(query, 4) is None
 
 
 def test_a_machine_whose_sensors_are_too_many_is_not_read(database: Database) -> None:

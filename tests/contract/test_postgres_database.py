@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Sequence
@@ -131,6 +132,42 @@ def test_a_connection_lost_while_history_streams_is_an_outage(
         kill_connections(engine)
         with pytest.raises(Unavailable):
             waiting.result(DEADLINE_S)
+
+
+class Interrupted(BaseException):
+    """Raised in a thread that waits for the server."""
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("reads", ["history", "newest_range"])
+def test_a_query_ends_when_whoever_waits_for_it_is_interrupted(
+    postgres: PostgresDatabase, engine: Engine, reads: str
+) -> None:
+    postgres.record_store().record(GROUP, batch(reading(MARCH), reading(APRIL)), unexpected)
+    query, store = HistoryQuery("pump"), postgres.fleet_store()
+    interrupted = threading.Event()
+
+    def read() -> None:
+        try:
+            if reads == "history":
+                list(store.history(query))
+            else:
+                store.newest_range(query, 1)
+        except Interrupted:
+            interrupted.set()
+
+    thread = threading.Thread(target=read, daemon=True)
+    with engine.begin() as holder:
+        holder.execute(text("LOCK TABLE readings IN ACCESS EXCLUSIVE MODE"))
+        thread.start()
+        wait_for_one_that_waits(engine)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Interrupted)
+        )
+        assert interrupted.wait(DEADLINE_S)
+    thread.join(DEADLINE_S)
+    [rows] = store.history(query)
+    assert len(rows.timestamps_ms) == 2
 
 
 def test_a_server_that_is_not_there_is_an_outage_and_ping_says_why() -> None:

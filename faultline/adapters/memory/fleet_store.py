@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -17,6 +18,7 @@ from faultline.ports.stores import (
     MachineRows,
     MachineSummary,
     StoredVerdict,
+    TimeRange,
     VerdictCounts,
     require_sensors,
 )
@@ -44,6 +46,18 @@ class MemoryFleetStore:
                 left -= len(rows.timestamps_ms)
             if len(rows.timestamps_ms):
                 yield rows
+
+    def newest_range(self, query: HistoryQuery, rows: int) -> TimeRange | None:
+        """The time range of the newest readings; see the port."""
+        every = replace(query, max_rows=None, max_sensors=None)
+        times = np.sort(
+            np.concatenate(
+                [np.empty(0, np.int64), *(one.timestamps_ms for one in self.history(every))]
+            )
+        )
+        if len(times) <= rows:
+            return None
+        return TimeRange(int(times[-rows - 1]) + 1, int(times[-1]) + 1)
 
     def machines(self, machine_type: str | None = None) -> Sequence[MachineSummary]:
         """All machines, by id."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from faultline.adapters.postgres.alarm_rows import to_alarm, to_label
-from faultline.adapters.postgres.history import Span, read_rows
+from faultline.adapters.postgres.history import Span, newest_range, read_rows, span_of
 from faultline.adapters.postgres.schema import alarms, labels, machines, verdicts
 from faultline.adapters.postgres.summaries import summaries, to_summary
 from faultline.adapters.postgres.verdict_rows import to_stored_verdict
@@ -20,6 +20,7 @@ from faultline.ports.stores import (
     MachineRows,
     MachineSummary,
     StoredVerdict,
+    TimeRange,
     VerdictCounts,
 )
 from faultline.verdicts import Status
@@ -47,15 +48,7 @@ class PostgresFleetStore:
         with self._database.transaction() as connection:
             # Sorted here: the database's order may be that of a language.
             machine_ids = sorted(connection.scalars(of_type))
-        span = Span(
-            query.start_ms,
-            query.end_ms,
-            query.machine_type,
-            query.sensors,
-            query.excluded,
-            query.max_rows,
-            query.max_sensors,
-        )
+        span = span_of(query)
         for machine_id in machine_ids:
             if span.max_rows == 0:
                 return
@@ -65,6 +58,11 @@ class PostgresFleetStore:
                 span = span._replace(max_rows=span.max_rows - len(rows.timestamps_ms))
             if len(rows.timestamps_ms):
                 yield rows
+
+    def newest_range(self, query: HistoryQuery, rows: int) -> TimeRange | None:
+        """The time range of the newest readings; see the port."""
+        with self._database.transaction() as connection:
+            return newest_range(connection, query, rows)
 
     def machines(self, machine_type: str | None = None) -> Sequence[MachineSummary]:
         """All machines, by id."""

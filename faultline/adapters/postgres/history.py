@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
 from faultline.adapters.postgres.bulk import copy_out
+from faultline.adapters.postgres.cancellation import cancellable
 from faultline.adapters.postgres.columns import to_moment
 from faultline.ports.jobs import Period
-from faultline.ports.stores import MachineRows, require_sensors
+from faultline.ports.stores import HistoryQuery, MachineRows, TimeRange, require_sensors
 
 # Rows that are Python objects at the same time; the rest is in arrays.
 _BLOCK_ROWS = 8_192
+# A long history of one machine may take longer than a query of a page should.
+_LONG = "SET LOCAL statement_timeout = '10min'"
+_MILLISECONDS = "(extract(epoch FROM timestamp) * 1000)::bigint"
 _decoder = msgspec.json.Decoder(list[dict[str, float | None]])
 
 
@@ -32,22 +36,81 @@ class Span(NamedTuple):
     max_sensors: int | None = None
 
 
+def span_of(query: HistoryQuery) -> Span:
+    """Which rows of each of its machines a query asks for."""
+    return Span(
+        query.start_ms,
+        query.end_ms,
+        query.machine_type,
+        query.sensors,
+        query.excluded,
+        query.max_rows,
+        query.max_sensors,
+    )
+
+
 def read_rows(connection: Connection, machine_id: str, span: Span) -> MachineRows:
     """Read one machine's readings, in time order.
 
     Raises `UntrainableHistory` when it has more sensors than `span` allows.
     """
-    # A long history of one machine may take longer than a query of a page should.
-    connection.execute(text("SET LOCAL statement_timeout = '10min'"))
+    connection.execute(text(_LONG))
     collector = _Collector(machine_id, span.max_sensors)
     query, parameters = _query(machine_id, span)
-    copy_out(connection, query, parameters, collector.take)
+    cancellable(
+        connection.connection, lambda: copy_out(connection, query, parameters, collector.take)
+    )
     return collector.rows()
 
 
+def newest_range(connection: Connection, query: HistoryQuery, rows: int) -> TimeRange | None:
+    """See `faultline.ports.stores.FleetStore.newest_range`.
+
+    The server sorts times only, and looks at no reading where the machines' counts say that there
+    are not so many.
+    """
+    conditions, parameters = _conditions(span_of(query))
+    if query.machines is not None:
+        conditions.append("machine_id = ANY(%(machines)s)")
+        parameters["machines"] = list(query.machines)
+    parameters |= {"rows": rows, "of_type": [query.machine_type]}
+    connection.execute(text(_LONG))
+    statement = (
+        "SELECT count(*), min(at), max(at) FROM ("  # noqa: S608
+        f"SELECT {_MILLISECONDS} AS at FROM readings WHERE {' AND '.join(conditions)} AND ("
+        "SELECT sum(readings) > %(rows)s FROM machines WHERE machine_types @> %(of_type)s"
+        ") ORDER BY timestamp DESC LIMIT %(rows)s + 1) AS newest"
+    )
+    found = cancellable(
+        connection.connection, lambda: connection.exec_driver_sql(statement, parameters).one()
+    )
+    return TimeRange(found[1] + 1, found[2] + 1) if found[0] > rows else None
+
+
 def _query(machine_id: str, span: Span) -> tuple[str, dict[str, Any]]:
-    conditions = ["machine_id = %(machine_id)s"]
-    parameters: dict[str, Any] = {"machine_id": machine_id}
+    conditions, parameters = _conditions(span)
+    conditions.append("machine_id = %(machine_id)s")
+    parameters["machine_id"] = machine_id
+    sensors = "sensors"
+    if span.sensors is not None:
+        sensors = (
+            "(SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(sensors)"
+            " WHERE key = ANY(%(sensors)s))"
+        )
+        parameters["sensors"] = list(span.sensors)
+    query = (
+        f"SELECT {_MILLISECONDS}, {sensors} "  # noqa: S608
+        f"FROM readings WHERE {' AND '.join(conditions)} ORDER BY timestamp"
+    )
+    if span.max_rows is not None:
+        query += " LIMIT %(max_rows)s"
+        parameters["max_rows"] = span.max_rows
+    return query, parameters
+
+
+def _conditions(span: Span) -> tuple[list[str], dict[str, Any]]:
+    conditions: list[str] = []
+    parameters: dict[str, Any] = {}
     if span.machine_type is not None:
         conditions.append("machine_type = %(machine_type)s")
         parameters["machine_type"] = span.machine_type
@@ -62,21 +125,7 @@ def _query(machine_id: str, span: Span) -> tuple[str, dict[str, Any]]:
         conditions.append(f"NOT (timestamp >= %({start})s AND timestamp < %({end})s)")
         parameters[start] = to_moment(period.start_ms)
         parameters[end] = to_moment(period.end_ms)
-    sensors = "sensors"
-    if span.sensors is not None:
-        sensors = (
-            "(SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(sensors)"
-            " WHERE key = ANY(%(sensors)s))"
-        )
-        parameters["sensors"] = list(span.sensors)
-    query = (
-        f"SELECT (extract(epoch FROM timestamp) * 1000)::bigint, {sensors} "  # noqa: S608
-        f"FROM readings WHERE {' AND '.join(conditions)} ORDER BY timestamp"
-    )
-    if span.max_rows is not None:
-        query += " LIMIT %(max_rows)s"
-        parameters["max_rows"] = span.max_rows
-    return query, parameters
+    return conditions, parameters
 
 
 class _Block(NamedTuple):

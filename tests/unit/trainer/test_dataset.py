@@ -64,7 +64,7 @@ def test_more_rows_than_allowed_are_not_read(make_world: Any) -> None:
     world = make_world()
     world.store_rows(np.zeros((11, 1)), "pump-1", ("flow",))
     with pytest.raises(UntrainableHistory, match="more than 10 readings"):
-        read(world, max_rows=10)
+        read(world, max_rows=10, start_ms=START_MS)
 
 
 def test_machines_with_too_many_sensors_together_are_not_read(make_world: Any) -> None:
