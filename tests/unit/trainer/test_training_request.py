@@ -65,7 +65,9 @@ def test_a_time_range_without_readings_cannot_be_trained(world: Any) -> None:
     assert "no readings" in failed(world, end_ms=START_MS)
 
 
-def test_more_history_from_the_start_that_was_asked_for_than_fits_is_refused(make_world: Callable[..., Any]) -> None:
+def test_more_history_from_the_start_that_was_asked_for_than_fits_is_refused(
+    make_world: Callable[..., Any],
+) -> None:
     world = make_world(trainer_max_history_rows=1_000)
     world.store_history(machines=4, rows=300)
     assert "more than 1,000 readings" in failed(world, start_ms=START_MS)
