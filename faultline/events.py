@@ -8,7 +8,7 @@ import msgspec
 
 
 class ModelEventKind(StrEnum):
-    """What happened to a version."""
+    """What happened to a version. `superseded`: another took its place as the challenger."""
 
     REGISTERED = "registered"
     PROMOTED = "promoted"
@@ -16,6 +16,7 @@ class ModelEventKind(StrEnum):
     ROLLED_BACK = "rolled_back"
     GATE_PASSED = "gate_passed"
     GATE_REFUSED = "gate_refused"
+    SUPERSEDED = "superseded"
     LOAD_REFUSED = "load_refused"
 
 

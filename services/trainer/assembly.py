@@ -32,6 +32,7 @@ from services.trainer.evidence import Draw
 from services.trainer.gate_api import gate_routes
 from services.trainer.metrics import Metrics
 from services.trainer.observation import Observation
+from services.trainer.outbox import Outbox
 from services.trainer.plots import draw_plots
 from services.trainer.probation import Probation
 from services.trainer.promotion import Promotions
@@ -96,7 +97,8 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
     """
     metrics = Metrics()
     announcer = Announcer(ports.broker)
-    changes = Changes(ports.registry, ports.promotion_log, announcer, ports.clock)
+    outbox = Outbox(ports.promotion_log, ports.gate_log, announcer)
+    changes = Changes(ports.registry, ports.promotion_log, outbox, ports.clock)
     reconciler = Reconciler(
         ports.registry, ports.promotion_log, changes, settings.trainer_reconcile_s
     )
@@ -132,8 +134,8 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
         queue=ports.queue,
         gate_log=ports.gate_log,
         changes=changes,
+        reconciler=reconciler,
         promotions=promotions,
-        announcer=announcer,
         metrics=metrics,
         clock=ports.clock,
         limits=settings.gate_limits(),

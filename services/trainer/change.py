@@ -24,8 +24,8 @@ from faultline.ports.promotions import (
 )
 from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
 from faultline.telemetry import logger
-from services.trainer.announcer import Announcer
-from services.trainer.change_events import derived, events_of
+from services.trainer.change_events import derived
+from services.trainer.outbox import Outbox
 from services.trainer.record import GATE_REASON_TAG, GATE_TAG
 
 log = logger(__name__)
@@ -33,7 +33,6 @@ log = logger(__name__)
 FORCED_TAG = "forced"
 EXTERNAL_TAG = "external"
 _LOOK_EVERY_S = 0.05
-_ANNOUNCE_S = 1.0
 _PUT_BACK_S = 10.0
 
 
@@ -73,13 +72,12 @@ class Changes:
     """
 
     def __init__(
-        self, registry: ModelRegistry, log: PromotionLog, announcer: Announcer, clock: Clock
+        self, registry: ModelRegistry, log: PromotionLog, outbox: Outbox, clock: Clock
     ) -> None:
         self._registry = registry
         self._log = log
-        self._announcer = announcer
+        self._outbox = outbox
         self._clock = clock
-        self._announcing = threading.Lock()
         self._mine = _Turns()
 
     def newest(self, name: str) -> Promotion | None:
@@ -173,23 +171,8 @@ class Changes:
         )
 
     def announce(self, name: str | None = None) -> None:
-        """Publish the events of all changes that have happened and are not announced yet.
-
-        Raises
-        ------
-        Unavailable
-            When the broker has not taken them in time; they stay to be announced.
-        """
-        # Two of our threads would publish everything twice; of two processes that is harmless.
-        if not self._announcing.acquire(timeout=_ANNOUNCE_S):
-            raise Unavailable("events are being published, and that takes long")
-        try:
-            for change in self._log.unfinished(name):
-                if change.state is PromotionState.DONE:
-                    self._announcer.announce(events_of(change))
-                    self._log.mark_announced(change.promotion_id)
-        finally:
-            self._announcing.release()
+        """Publish what has happened and is not announced yet; see `Outbox.announce`."""
+        self._outbox.announce(name)
 
     def _begin(self, begun: Promotion) -> Promotion:
         self._mine.held[begun.model_name].require()

@@ -1,4 +1,4 @@
-"""The events that a change of Production, or of a version beside it, is told by. Pure."""
+"""The events that a change of a version, or what the gate decides of it later, is told by. Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,37 @@ from collections.abc import Sequence
 from uuid import UUID, uuid5
 
 from faultline.events import ModelEvent, ModelEventKind
+from faultline.gate_report import Decision
+from faultline.ports.gate_log import GateDecision
 from faultline.ports.promotions import Promotion, PromotionKind
 
 _NAMESPACE = UUID("6f0d2f55-9a0f-4c8b-8a47-6d5e3c1b7a90")
+_DECISIONS = UUID("1f6a7e0e-54f0-4f0e-9d92-0a3b5a1c8e55")
+GATE = "gate"
+_KINDS = {
+    Decision.PASSED: ModelEventKind.GATE_PASSED,
+    Decision.REFUSED: ModelEventKind.GATE_REFUSED,
+    Decision.SUPERSEDED: ModelEventKind.SUPERSEDED,
+}
 
 
 def derived(text: str) -> str:
     """An id that is the same whenever it is made of the same text."""
     return str(uuid5(_NAMESPACE, text))
+
+
+def event_of(decision: GateDecision) -> ModelEvent:
+    """What is published of a decision on a registered version; the same whenever it is made."""
+    assert decision.model_version is not None
+    return ModelEvent(
+        event_id=str(uuid5(_DECISIONS, f"{decision.decision_id}|{decision.report.champion}")),
+        kind=_KINDS[decision.decision],
+        model_name=decision.model_name,
+        model_version=decision.model_version,
+        at_ms=decision.at_ms,
+        actor=GATE,
+        reason=decision.reason,
+    )
 
 
 def events_of(change: Promotion) -> Sequence[ModelEvent]:

@@ -6,48 +6,38 @@ The stream compares them with the champion; here is only decided whether that is
 from __future__ import annotations
 
 import threading
-from uuid import UUID, uuid5
 
 from faultline.comparisons import Comparison
 from faultline.comparisons import Pair as Compared
 from faultline.errors import Conflict, NotFound
-from faultline.events import ModelEvent, ModelEventKind
 from faultline.ports.clock import Clock
 from faultline.ports.comparisons import ComparisonStore
-from faultline.ports.gate_log import GateDecision, GateLog
+from faultline.ports.gate_log import DecisionState, GateDecision, GateLog
 from faultline.ports.jobs import JobQueue
-from faultline.ports.promotions import TurnTaken
-from faultline.ports.registry import ModelRegistry, ModelVersion, Stage
+from faultline.ports.promotions import Promotion, TurnTaken
+from faultline.ports.registry import ModelRegistry, ModelVersion
 from faultline.service import repeating
 from faultline.telemetry import logger
-from services.trainer.announcer import Announcer
 from services.trainer.change import Changes
+from services.trainer.change_events import GATE
+from services.trainer.decisions import Decisions
 from services.trainer.gate import Decision, GateLimits, GateReport, Pair, judge_shadow
 from services.trainer.metrics import Metrics
 from services.trainer.promotion import Promotions
-from services.trainer.record import (
-    GATE_REASON_TAG,
-    GATE_TAG,
-    JOB_TAG,
-    LONGEST_TAG,
-    SHADOW_TAG,
-    SUM_TAG,
-)
-from services.trainer.succession import gathers, is_challenger, succession, successor
+from services.trainer.reconciliation import Reconciler
+from services.trainer.record import JOB_TAG, SUM_TAG
+from services.trainer.succession import gathers, is_live, is_to_be_judged, succession, successor
 
 log = logger(__name__)
-
-_NAMESPACE = UUID("1f6a7e0e-54f0-4f0e-9d92-0a3b5a1c8e55")
-_ACTOR = "gate"
 
 
 class Probation:
     """Looks again and again whether the challengers have shown enough.
 
     A challenger is judged in the turn in which Production is changed: of two trainers one judges
-    it, and Production stays meanwhile what it was compared with. The decision is kept and told
-    before the version's tags have it, and a version that has them is promoted once for its job: cut
-    off anywhere, the next look goes on from there.
+    it, and Production stays meanwhile what it was compared with. The decision is kept before it is
+    carried out, and a version that has passed is promoted once for its job: cut off anywhere, the
+    next look goes on from there. Events are published after the turn.
 
     Parameters
     ----------
@@ -63,8 +53,8 @@ class Probation:
         queue: JobQueue,
         gate_log: GateLog,
         changes: Changes,
+        reconciler: Reconciler,
         promotions: Promotions,
-        announcer: Announcer,
         metrics: Metrics,
         clock: Clock,
         limits: GateLimits,
@@ -75,9 +65,9 @@ class Probation:
         self._queue = queue
         self._gate_log = gate_log
         self._changes = changes
+        self._reconciler = reconciler
         self._promotions = promotions
-        self._announcer = announcer
-        self._metrics = metrics
+        self._decisions = Decisions(registry, gate_log, changes, metrics)
         self._clock = clock
         self._limits = limits
         self._every_s = every_s
@@ -94,50 +84,79 @@ class Probation:
         Unavailable
             When a dependency does not answer; the next look goes on.
         """
+        moved = False
         for name in self._registry.models():
             try:
-                versions = self._registry.versions(name)
-                for version in versions:
-                    if is_challenger(version) and _is_to_be_judged(version):
-                        self._judge(version)
-                    elif (newer := successor(version, versions)) is not None:
-                        self._supersede(version, newer)
+                if self._is_due(name):
+                    with self._changes.turn(name):
+                        self._judge(name)
+                    moved = True
             except TurnTaken:
                 # Whoever has the turn may change what it is compared with: the next look knows.
                 continue
             except (Conflict, NotFound) as error:
                 log.warning("challenger cannot be promoted", model=name, why=str(error))
+        if moved:
+            self._changes.announce()
 
-    def _judge(self, challenger: ModelVersion) -> None:
-        name = challenger.name
-        with self._changes.turn(name):
-            version = self._registry.version(name, challenger.version)
-            if not (is_challenger(version) and _is_to_be_judged(version)):
-                return
-            judged = self._judged(version)
-            if judged is None:
-                return
-            self._tell(version, judged)
-            if judged.decision is Decision.REFUSED:
-                # Once: a person may put it into the shadow again.
-                self._registry.set_stage(name, version.version, Stage.ARCHIVED)
-            if judged.decision is not Decision.PASSED or not self._is_wanted(judged.job_id):
-                return
+    def _is_due(self, name: str) -> bool:
+        """Whether there is anything to do, as far as can be seen without having the turn."""
+        versions = self._registry.versions(name)
+        champion = next((one for one in versions if is_live(one)), None)
+        return (
+            any(self._is_left_to_do(version, champion) for version in versions)
+            or any(successor(version, versions) is not None for version in versions)
+            or self._decisions.are_cut_off(name)
+        )
+
+    def _is_left_to_do(self, version: ModelVersion, champion: ModelVersion | None) -> bool:
+        judged = self._judged(version, champion) if is_to_be_judged(version) else None
+        return judged is not None and (
+            gathers(version)
+            or judged.state is DecisionState.DECIDED
+            or self._is_wanted(judged.job_id)
+        )
+
+    def _judge(self, name: str) -> None:
+        """Decide what is due, in the model's turn, beside what other clients have put there."""
+        newest = self._reconciler.follow(name)
+        self._decisions.complete(name)
+        versions = self._registry.versions(name)
+        live = None if newest is None else newest.to_version
+        champion = next((one for one in versions if one.version == live), None)
+        for version in versions:
+            if is_to_be_judged(version):
+                self._judge_challenger(version, champion, newest)
+            elif (newer := successor(version, versions)) is not None:
+                self._decide(self._superseded(version, newer, champion), version)
+
+    def _judge_challenger(
+        self, version: ModelVersion, champion: ModelVersion | None, newest: Promotion | None
+    ) -> None:
+        judged = self._judged(version, champion)
+        if judged is None:
+            return
+        self._decide(judged, version)
+        if judged.decision is Decision.PASSED and self._is_wanted(judged.job_id):
             self._promotions.promote_in_turn(
                 version,
-                actor=_ACTOR,
+                newest,
+                actor=GATE,
                 reason=f"the gate passed: {judged.reason}",
                 once_for=judged.job_id,
             )
-        self._changes.announce(name)
 
-    def _judged(self, version: ModelVersion) -> GateDecision | None:
+    def _decide(self, decision: GateDecision, version: ModelVersion) -> None:
+        if decision not in self._gate_log.list(version.name, version.version):
+            self._gate_log.record(decision)
+        self._decisions.carry_out(decision, version)
+
+    def _judged(self, version: ModelVersion, champion: ModelVersion | None) -> GateDecision | None:
         """The one decision on what a job's version did beside the champion; None before it is due.
 
         Once it is kept it stays, whatever is counted since: unless another version is in Production
         now, beside which it has to show as much.
         """
-        champion = self._registry.production(version.name)
         beside = None if champion is None else champion.version
         job_id = version.tags.get(JOB_TAG, "")
         decision_id = f"{job_id or version.run_id}|shadow"
@@ -147,7 +166,7 @@ class Probation:
         report = self._report(version, champion)
         if report is None:
             return None
-        judged = GateDecision(
+        return GateDecision(
             decision_id=decision_id,
             model_name=version.name,
             model_version=version.version,
@@ -156,15 +175,8 @@ class Probation:
             decision=report.decision,
             reason=report.reason,
             report=report,
+            state=DecisionState.DECIDED,
         )
-        self._gate_log.record(judged)
-        log.info(
-            "challenger judged",
-            model=version.name,
-            version=version.version,
-            decision=judged.decision,
-        )
-        return judged
 
     def _report(self, version: ModelVersion, champion: ModelVersion | None) -> GateReport | None:
         if champion is None:
@@ -192,32 +204,10 @@ class Probation:
             )
         )
 
-    def _tell(self, version: ModelVersion, judged: GateDecision) -> None:
-        """Publish a decision and tag its version, unless the version has it already."""
-        tags = {
-            GATE_TAG: judged.decision.value,
-            GATE_REASON_TAG: judged.reason[:LONGEST_TAG],
-            SHADOW_TAG: judged.decision.value,
-        }
-        if tags.items() <= version.tags.items():
-            return
-        passed = judged.decision is Decision.PASSED
-        event = ModelEvent(
-            event_id=str(uuid5(_NAMESPACE, f"{judged.decision_id}|{judged.report.champion}")),
-            kind=ModelEventKind.GATE_PASSED if passed else ModelEventKind.GATE_REFUSED,
-            model_name=version.name,
-            model_version=version.version,
-            at_ms=judged.at_ms,
-            actor=_ACTOR,
-            reason=judged.reason,
-        )
-        self._announcer.announce([event])
-        self._registry.set_tags(version.name, version.version, tags)
-        self._metrics.gate.labels(version.name, judged.decision.value).inc()
-
-    def _supersede(self, version: ModelVersion, newer: ModelVersion) -> None:
-        """Say of a version that gathered live readings that another has taken its place."""
-        champion = self._registry.production(version.name)
+    def _superseded(
+        self, version: ModelVersion, newer: ModelVersion, champion: ModelVersion | None
+    ) -> GateDecision:
+        """What is said of a version that gathered live readings when another took its place."""
         found = None if champion is None else self._compared(version, champion)
         reason = succession(
             version,
@@ -226,25 +216,17 @@ class Probation:
             wanted=self._limits.min_shadow_readings,
         )
         job_id = version.tags.get(JOB_TAG, "")
-        self._gate_log.record(
-            GateDecision(
-                decision_id=f"{job_id or version.run_id}|superseded",
-                model_name=version.name,
-                model_version=version.version,
-                job_id=job_id,
-                at_ms=newer.created_at_ms,
-                decision=Decision.SUPERSEDED,
-                reason=reason,
-                report=GateReport((), None if champion is None else champion.version, (reason,)),
-            )
+        return GateDecision(
+            decision_id=f"{job_id or version.run_id}|superseded",
+            model_name=version.name,
+            model_version=version.version,
+            job_id=job_id,
+            at_ms=newer.created_at_ms,
+            decision=Decision.SUPERSEDED,
+            reason=reason,
+            report=GateReport((), None if champion is None else champion.version, (reason,)),
+            state=DecisionState.DECIDED,
         )
-        self._registry.set_tags(
-            version.name,
-            version.version,
-            {GATE_TAG: Decision.SUPERSEDED.value, GATE_REASON_TAG: reason},
-        )
-        self._metrics.gate.labels(version.name, Decision.SUPERSEDED.value).inc()
-        log.info("challenger superseded", model=version.name, version=version.version, why=reason)
 
     def _is_wanted(self, job_id: str) -> bool:
         """Whether who asked for the training wanted it in Production."""
@@ -252,8 +234,3 @@ class Probation:
             return self._queue.get(job_id).request.promotion == "auto"
         except NotFound:
             return False
-
-
-def _is_to_be_judged(version: ModelVersion) -> bool:
-    """Whether it gathers live readings, or has passed and is not in Production yet."""
-    return gathers(version) or version.tags.get(SHADOW_TAG) == Decision.PASSED

@@ -176,13 +176,23 @@ class Promotions:
             raise Unavailable(str(error)) from error
 
     def promote_in_turn(
-        self, version: ModelVersion, *, actor: str, reason: str, once_for: str
+        self,
+        version: ModelVersion,
+        newest: Promotion | None,
+        *,
+        actor: str,
+        reason: str,
+        once_for: str,
     ) -> Promotion:
         """Do what `promote` does for a job, for a caller who has the model's turn.
 
         Its events are published by `Changes.announce`, after the turn.
+
+        Parameters
+        ----------
+        newest
+            What `Reconciler.follow` has returned in this turn.
         """
-        newest = self._reconciler.follow(version.name)
         return self._put(
             version,
             PromotionKind.PROMOTION,

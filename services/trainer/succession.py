@@ -13,9 +13,14 @@ _PRODUCTION = "production"
 _HOUR_MS = 3_600_000
 
 
+def is_live(version: ModelVersion) -> bool:
+    """Whether a version is the one in Production."""
+    return _PRODUCTION in version.aliases
+
+
 def is_challenger(version: ModelVersion) -> bool:
     """Whether a version scores live readings beside the one in Production."""
-    return _STAGING in version.aliases and _PRODUCTION not in version.aliases
+    return _STAGING in version.aliases and not is_live(version)
 
 
 def gathers(version: ModelVersion) -> bool:
@@ -24,6 +29,13 @@ def gathers(version: ModelVersion) -> bool:
         Decision.WAITING,
         Decision.SUPERSEDED,
     }
+
+
+def is_to_be_judged(version: ModelVersion) -> bool:
+    """Whether a challenger gathers live readings, or has passed and is not in Production yet."""
+    return gathers(version) or (
+        is_challenger(version) and version.tags.get(SHADOW_TAG) == Decision.PASSED
+    )
 
 
 def successor(version: ModelVersion, versions: Sequence[ModelVersion]) -> ModelVersion | None:

@@ -7,7 +7,7 @@ from msgspec import structs
 from faultline.adapters.memory import MemoryDatabase
 from faultline.adapters.postgres import PostgresDatabase
 from faultline.gate_report import Check, Decision, GateReport
-from faultline.ports.gate_log import GateDecision
+from faultline.ports.gate_log import DecisionState, GateDecision
 
 Database = MemoryDatabase | PostgresDatabase
 
@@ -85,3 +85,33 @@ def test_a_version_is_named_when_it_is_there(database: Database) -> None:
     log.name_version(ONE.decision_id, "2")
     log.name_version("unknown", "2")
     assert log.list(PUMP, "2") == [ONE]
+
+
+def test_what_is_not_told_yet_is_found_oldest_first(database: Database) -> None:
+    log = database.gate_log()
+    later = structs.replace(
+        ONE, decision_id="job-1|shadow", at_ms=NOON + 1, state=DecisionState.DECIDED
+    )
+    other = structs.replace(
+        later, decision_id="job-2|shadow", at_ms=NOON, model_name="faultline-valve"
+    )
+    for one in (ONE, later, other):
+        log.record(one)
+    assert log.unfinished(PUMP) == [later]
+    assert [one for one in log.unfinished() if one in (ONE, later, other)] == [other, later]
+    log.advance(later, DecisionState.APPLIED)
+    assert log.unfinished(PUMP) == [structs.replace(later, state=DecisionState.APPLIED)]
+    log.advance(later, DecisionState.TOLD)
+    assert log.unfinished(PUMP) == []
+
+
+def test_who_has_told_a_decision_that_was_replaced_meanwhile_leaves_the_new_one(
+    database: Database,
+) -> None:
+    log = database.gate_log()
+    decided = structs.replace(ONE, state=DecisionState.DECIDED)
+    again = structs.replace(decided, at_ms=NOON + 1)
+    log.record(decided)
+    log.record(again)
+    log.advance(decided, DecisionState.TOLD)
+    assert log.unfinished(PUMP) == [again]

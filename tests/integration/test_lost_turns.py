@@ -22,6 +22,7 @@ from faultline.ports.registry import Stage, TrainingRun
 from faultline.topics import MODEL_EVENTS
 from services.trainer.announcer import Announcer
 from services.trainer.change import Changes
+from services.trainer.outbox import Outbox
 from services.trainer.promotion import Promotions
 from services.trainer.reconciliation import Reconciler
 
@@ -62,8 +63,11 @@ class World:
         self.promote(self.quick, "1")
 
     def promotions(self, registry: Any) -> Promotions:
-        changes = Changes(registry, self.log, Announcer(self.broker), SystemClock())
+        changes = Changes(registry, self.log, self.outbox(), SystemClock())
         return Promotions(registry, self.log, changes, Reconciler(registry, self.log, changes, 1.0))
+
+    def outbox(self) -> Outbox:
+        return Outbox(self.log, self.database.gate_log(), Announcer(self.broker))
 
     def promote(self, promotions: Promotions, version: str) -> object:
         return promotions.promote(self.name, version, actor="ada", reason=f"{version} is better")
@@ -100,7 +104,7 @@ def world(platform: Endpoints, tmp_path: Path) -> Iterator[World]:
 
 def test_who_lost_the_turn_before_it_began_changes_nothing(world: World) -> None:
     """The turn is looked at before the deciding write."""
-    changes = Changes(world.registry, world.log, Announcer(world.broker), SystemClock())
+    changes = Changes(world.registry, world.log, world.outbox(), SystemClock())
 
     def overstay() -> None:
         with changes.turn(world.name):

@@ -33,6 +33,7 @@ from faultline.ports.registry import ModelRegistry, Stage, TrainingRun
 from faultline.settings import KafkaSettings, RegistrySettings
 from services.trainer.announcer import Announcer
 from services.trainer.change import Changes
+from services.trainer.outbox import Outbox
 from services.trainer.promotion import Promotions
 from services.trainer.reconciliation import Reconciler
 
@@ -51,6 +52,7 @@ from faultline.adapters.postgres import PostgresDatabase
 from faultline.settings import KafkaSettings, RegistrySettings
 from services.trainer.announcer import Announcer
 from services.trainer.change import Changes
+from services.trainer.outbox import Outbox
 from services.trainer.promotion import Promotions
 from services.trainer.reconciliation import Reconciler
 
@@ -71,8 +73,10 @@ registry = MlflowRegistry(RegistrySettings().model_copy(update={"mlflow_tracking
 registry._client = Deadly(registry._client, fatal)
 broker = KafkaBroker(KafkaSettings(kafka_bootstrap_servers=kafka), client_id="doomed")
 registry = Deadly(registry, fatal)
-log = Deadly(PostgresDatabase(database).promotion_log(), fatal)
-changes = Changes(registry, log, Deadly(Announcer(broker), fatal), SystemClock())
+database = PostgresDatabase(database)
+log = Deadly(database.promotion_log(), fatal)
+outbox = Outbox(log, database.gate_log(), Deadly(Announcer(broker), fatal))
+changes = Changes(registry, log, outbox, SystemClock())
 promotions = Promotions(registry, log, changes, Reconciler(registry, log, changes, 1.0))
 promotions.promote(name, "2", actor="ada", reason="better")
 """
@@ -106,7 +110,8 @@ class World:
 
     def trainer(self, log: Any = None, registry: ModelRegistry | None = None) -> Trainer:
         log, registry = log or self.log, registry or self.registry
-        changes = Changes(registry, log, Announcer(self.broker), SystemClock())
+        outbox = Outbox(log, self.database.gate_log(), Announcer(self.broker))
+        changes = Changes(registry, log, outbox, SystemClock())
         reconciler = Reconciler(registry, log, changes, 1.0)
         return Trainer(Promotions(registry, log, changes, reconciler), reconciler)
 

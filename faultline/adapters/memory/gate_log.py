@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import structs
 
 from faultline.adapters.memory.tables import Tables
-from faultline.ports.gate_log import GateDecision
+from faultline.ports.gate_log import DecisionState, GateDecision
 
 
 class MemoryGateLog:
@@ -27,6 +27,23 @@ class MemoryGateLog:
             known = self._tables.gate_decisions
             if decision_id in known:
                 known[decision_id] = structs.replace(known[decision_id], model_version=version)
+
+    def advance(self, decision: GateDecision, state: DecisionState) -> None:
+        """A decision has come so far; see the port."""
+        with self._tables.lock:
+            known = self._tables.gate_decisions.get(decision.decision_id)
+            if known is not None and known.at_ms == decision.at_ms:
+                self._tables.gate_decisions[known.decision_id] = structs.replace(known, state=state)
+
+    def unfinished(self, model_name: str | None = None) -> Sequence[GateDecision]:
+        """The decisions that are not told yet; see the port."""
+        with self._tables.lock:
+            found = [
+                one
+                for one in self._tables.gate_decisions.values()
+                if one.state is not DecisionState.TOLD and model_name in {None, one.model_name}
+            ]
+        return sorted(found, key=lambda one: (one.at_ms, one.decision_id))
 
     def list(
         self, model_name: str, version: str | None = None, limit: int = 100

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from faultline.adapters.postgres.schema import gate_decisions
 from faultline.gate_report import Decision
-from faultline.ports.gate_log import GateDecision
+from faultline.ports.gate_log import DecisionState, GateDecision
 
 if TYPE_CHECKING:
     from faultline.adapters.postgres.database import PostgresDatabase
@@ -35,6 +35,7 @@ class PostgresGateLog:
             "decision": decision.decision.value,
             "reason": decision.reason,
             "report": decision.report,
+            "state": decision.state.value,
         }
         with self._database.transaction() as connection:
             connection.execute(
@@ -52,6 +53,22 @@ class PostgresGateLog:
                 .values(model_version=version)
             )
 
+    def advance(self, decision: GateDecision, state: DecisionState) -> None:
+        """A decision has come so far; see the port."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                update(gate_decisions)
+                .where(_columns.decision_id == decision.decision_id, _columns.at == decision.at_ms)
+                .values(state=state.value)
+            )
+
+    def unfinished(self, model_name: str | None = None) -> Sequence[GateDecision]:
+        """The decisions that are not told yet; see the port."""
+        query = select(gate_decisions).where(_columns.state != DecisionState.TOLD.value)
+        if model_name is not None:
+            query = query.where(_columns.model_name == _askable(model_name))
+        return self._read(query.order_by(_columns.at, _columns.decision_id))
+
     def list(
         self, model_name: str, version: str | None = None, limit: int = 100
     ) -> Sequence[GateDecision]:
@@ -60,6 +77,9 @@ class PostgresGateLog:
         if version is not None:
             query = query.where(_columns.model_version == _askable(version))
         query = query.order_by(_columns.at.desc(), _columns.decision_id.desc()).limit(limit)
+        return self._read(query)
+
+    def _read(self, query: Select[Any]) -> Sequence[GateDecision]:
         with self._database.transaction() as connection:
             return [
                 GateDecision(
@@ -71,6 +91,7 @@ class PostgresGateLog:
                     decision=Decision(row["decision"]),
                     reason=row["reason"],
                     report=row["report"],
+                    state=DecisionState(row["state"]),
                 )
                 for row in connection.execute(query).mappings()
             ]

@@ -274,7 +274,9 @@ gate_decisions = Table(
     Column("decision", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("report", Document(GateReport), nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'told'")),
     Index(None, "model_name", "model_version"),
+    Index("ix_gate_decisions_untold", "at", postgresql_where=text("state <> 'told'")),
 )
 
 stream_offsets = Table(

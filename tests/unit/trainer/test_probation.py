@@ -151,7 +151,11 @@ def test_far_more_failures_in_the_shadow_refuse_it(world: Any) -> None:
     assert live(world) == "1"
     assert tags(world)["gate"] == "refused"
     assert "20.00% of those live readings" in tags(world)["gate_reason"]
-    assert kinds(world) == [ModelEventKind.REGISTERED, ModelEventKind.GATE_REFUSED]
+    assert kinds(world) == [
+        ModelEventKind.REGISTERED,
+        ModelEventKind.GATE_REFUSED,
+        ModelEventKind.ARCHIVED,
+    ]
     refused = world.registry.version(NAME, "2")
     assert (refused.stage, refused.aliases) == (Stage.ARCHIVED, set())
 
@@ -247,11 +251,11 @@ def test_a_version_that_has_left_staging_meanwhile_is_not_promoted(world: Any) -
     world.train()
     world.train()
     compared(world, 1_000)
-    [challenger, _] = world.registry.versions(NAME)
+    versions = world.registry.port.versions
+    listed_before = iter([versions(NAME)])
     world.registry.set_stage(NAME, "2", Stage.ARCHIVED)
-    world.registry.port.versions = lambda _: [challenger]
+    world.registry.port.versions = lambda name: next(listed_before, None) or versions(name)
     look(world)
-    del world.registry.port.versions
     assert live(world) == "1"
     assert tags(world)["gate"] == "waiting"
 
