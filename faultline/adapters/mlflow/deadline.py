@@ -62,8 +62,9 @@ class Deadline:
                 self._room.release()
 
         # A daemon: a process that stops does not wait for it either.
-        threading.Thread(target=settle, args=(future, do), name="mlflow", daemon=True).start()
+        thread = threading.Thread(target=settle, args=(future, do), name="mlflow", daemon=True)
         try:
+            thread.start()
             self._wait(what, future)
         except BaseException:
             left.set()

@@ -35,8 +35,8 @@ def cancellable(connection: Any, work: Callable[[], _T]) -> _T:
             future.set_result(result)
 
     thread = threading.Thread(target=do, name="query", daemon=True)
-    thread.start()
     try:
+        thread.start()
         while not wait([future], _LOOK_EVERY_S).done:
             pass
     except BaseException:
