@@ -131,6 +131,12 @@ class ModelRegistry(Protocol):
         Whoever logged them is gone. Returns how many there were.
         """
 
+    def amend_run(self, run_id: str, tags: Mapping[str, str], files: Path) -> None:
+        """Add to a finished run, or overwrite, tags and the files of a folder. Raises `NotFound`.
+
+        Safe to repeat.
+        """
+
     def register(
         self,
         name: str,
@@ -170,6 +176,9 @@ class ModelRegistry(Protocol):
 
     def set_tags(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         """Add or overwrite version tags."""
+
+    def describe(self, name: str, version: str, description: str) -> None:
+        """Replace a version's description. Raises `NotFound`."""
 
     def download(self, name: str, version: str, to: Path) -> Path:
         """Fetch the version's bundle into the folder `to`; returns the folder with its files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +10,7 @@ from faultline.detector.evaluation import NotEvaluated
 from faultline.gate_report import GateReport
 from faultline.left_out import Cause, LeftOut
 from faultline.offline.wording import count, duration
+from faultline.ports.gate_log import GateDecision
 from faultline.readings import format_timestamp
 from services.trainer.evaluation import Evaluation
 from services.trainer.evidence import Trained
@@ -21,6 +23,7 @@ _LIMITS = (
     "alarm, counts as normal. The figures on injected faults compare versions of one type; they "
     "promise nothing of real ones."
 )
+_GATE_SECTION = re.compile(r"^\*\*Gate: .*\*\*\n(?:\n- .*)*", re.MULTILINE)
 _MOST_TOLD = 3
 _MOST_PERIODS = 5
 
@@ -82,6 +85,24 @@ def description(trained: Trained, semantic_version: str, apart: Mapping[str, flo
         _section("What to expect of it", expected),
     ]
     return "\n\n".join(sections)
+
+
+def with_decision(text: str, decided: GateDecision, history: GateReport | None) -> str:
+    """A description with what the gate has decided since.
+
+    Parameters
+    ----------
+    text
+        Of the version; one without a section on the gate gets it at the end.
+    history
+        What the gate had found before; None when that is not known.
+    """
+    lines = [*_gate_said(decided.report), *([] if history is None else _gate_said(history))]
+    section = _section(f"Gate: {decided.decision}", lines)
+    found = _GATE_SECTION.search(text)
+    if found is None:
+        return f"{text}\n\n{section}".strip()
+    return text[: found.start()] + section + text[found.end() :]
 
 
 def _section(heading: str, lines: Sequence[str]) -> str:

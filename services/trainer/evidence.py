@@ -26,7 +26,7 @@ from faultline.rows import take
 from services.trainer.dataset import Dataset
 from services.trainer.dataset_files import write_dataset
 from services.trainer.evaluation import Evaluation
-from services.trainer.gate_page import gate_page
+from services.trainer.gate_page import write_gate
 from services.trainer.windows import WindowSample, discrimination, sample_windows
 
 Draw = Callable[[Path, Fit, Evaluation, WindowSample], None]
@@ -101,16 +101,7 @@ def write_evidence(
         folder / "cluster_profiles.json",
         {"clusters": fit.profiles, "between_over_within_variance": apart},
     )
-    _write(
-        folder / "gate.json",
-        {
-            "decision": gate.decision,
-            "passed": gate.passed,
-            "reason": gate.reason,
-            **msgspec.structs.asdict(gate),
-        },
-    )
-    (folder / "gate.md").write_text(gate_page(gate), encoding="utf-8")
+    write_gate(folder, "gate", gate, gate.decision)
     _write(
         folder / "injected_faults.json",
         {"not_evaluated": evaluation.reason}

@@ -1,11 +1,28 @@
-"""The gate's report as a page for people. It decides nothing."""
+"""The gate's report as files: for programs, and as a page for people. It decides nothing."""
 
 from __future__ import annotations
 
-from faultline.gate_report import Check, GateReport
+from pathlib import Path
+
+import msgspec
+
+from faultline.gate_report import Check, Decision, GateReport
 
 
-def gate_page(report: GateReport) -> str:
+def write_gate(folder: Path, name: str, report: GateReport, decision: Decision) -> None:
+    """Write the report, and what was decided by it, as JSON and as a page."""
+    document = {
+        "decision": decision,
+        "passed": report.passed and decision is not Decision.SUPERSEDED,
+        "reason": report.reason,
+        **msgspec.structs.asdict(report),
+    }
+    encoded = msgspec.json.format(msgspec.json.encode(document), indent=2)
+    (folder / f"{name}.json").write_bytes(encoded + b"\n")
+    (folder / f"{name}.md").write_text(gate_page(report, decision), encoding="utf-8")
+
+
+def gate_page(report: GateReport, decision: Decision) -> str:
     """Write Markdown: the decision, every check with its value, limit and verdict, and the notes.
 
     What is refused comes first: MLflow shows the first lines of a long table, in even columns. Only
@@ -13,7 +30,7 @@ def gate_page(report: GateReport) -> str:
     """
     checks = sorted(report.checks, key=lambda check: check.passed)
     lines = [
-        f"# Gate: {report.decision}",
+        f"# Gate: {decision}",
         "",
         "| check | value | limit | verdict |",
         "|---|---|---|---|",

@@ -32,7 +32,10 @@ PASSED = Decision.PASSED.value
 # MLflow refuses longer ones.
 LONGEST_TAG = 4_000
 _LONGEST_PARAM = 500
-_LONGEST_NOTE = 5_000
+# And longer descriptions.
+LONGEST_NOTE = 5_000
+# What it shows as a run's description.
+NOTE_TAG = "mlflow.note.content"
 
 _OF_VERSIONS = frozenset(
     {
@@ -144,7 +147,7 @@ def run_tags(lineage: Mapping[str, str], told: str) -> dict[str, str]:
         "mlflow.source.name": f"faultline-trainer {__version__}",
         "mlflow.source.type": "JOB",
         "mlflow.source.git.commit": lineage.get("git_commit"),
-        "mlflow.note.content": told[:_LONGEST_NOTE],
+        NOTE_TAG: told[:LONGEST_NOTE],
     }
     return {**lineage, **{name: value for name, value in shown.items() if value}}
 

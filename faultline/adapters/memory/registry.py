@@ -47,20 +47,26 @@ class MemoryRegistry:
 
     def log_run(self, run: TrainingRun) -> str:
         """Log a finished run with its artifacts; returns its id."""
-        files = {
-            path.relative_to(run.artifacts).as_posix(): path.read_bytes()
-            for path in sorted(run.artifacts.rglob("*"))
-            if path.is_file()
-        }
         run_id = uuid4().hex
         with self._lock:
-            self.runs[run_id] = LoggedRun(run, files)
+            self.runs[run_id] = LoggedRun(run, _files(run.artifacts))
         return run_id
 
     # Here a run is begun and ended in one step: there is nothing to look for.
     def end_runs(self, experiment: str, tags: Mapping[str, str]) -> int:  # noqa: ARG002
         """0: none is ever cut off."""
         return 0
+
+    def amend_run(self, run_id: str, tags: Mapping[str, str], files: Path) -> None:
+        """Add to a finished run, or overwrite, tags and the files of a folder."""
+        with self._lock:
+            if run_id not in self.runs:
+                raise NotFound(f"there is no run {run_id}")
+            logged = self.runs[run_id]
+            self.runs[run_id] = LoggedRun(
+                replace(logged.run, tags={**logged.run.tags, **tags}),
+                {**logged.files, **_files(files)},
+            )
 
     def register(
         self,
@@ -150,6 +156,11 @@ class MemoryRegistry:
             present = self.version(name, version)
             self._keep(replace(present, tags={**present.tags, **tags}))
 
+    def describe(self, name: str, version: str, description: str) -> None:
+        """Replace a version's description."""
+        with self._lock:
+            self._keep(replace(self.version(name, version), description=description))
+
     def download(self, name: str, version: str, to: Path) -> Path:
         """Fetch the version's bundle into the folder `to`; returns the folder with its files."""
         return self._fetch(self.version(name, version).run_id, _BUNDLE, to)
@@ -197,3 +208,11 @@ class MemoryRegistry:
 
     def _keep(self, version: ModelVersion) -> None:
         self._versions[version.name][version.version] = version
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

@@ -21,7 +21,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from faultline.adapters.mlflow.artifacts import fetch
 from faultline.adapters.mlflow.deadline import Deadline
 from faultline.adapters.mlflow.failures import is_code, translated
-from faultline.adapters.mlflow.runs import MODEL, end_runs, log_run
+from faultline.adapters.mlflow.runs import MODEL, amend_run, end_runs, log_run
 from faultline.adapters.mlflow.scoring_files import BUNDLE
 from faultline.errors import Conflict, FaultlineError, InvalidBundle, NotFound
 from faultline.ports.registry import ModelVersion, Stage, TrainingRun
@@ -82,6 +82,10 @@ class MlflowRegistry:
     def end_runs(self, experiment: str, tags: Mapping[str, str]) -> int:
         """End, as killed, the runs with these tags that were begun and never ended."""
         return end_runs(self._client, experiment, tags)
+
+    def amend_run(self, run_id: str, tags: Mapping[str, str], files: Path) -> None:
+        """Add to a finished run, or overwrite, tags and the files of a folder."""
+        amend_run(self._client, run_id, tags, files)
 
     def register(
         self,
@@ -215,6 +219,12 @@ class MlflowRegistry:
             for item in tags.items():
                 tag = ModelVersionTag(*item)  # type: ignore[no-untyped-call]
                 self._store.set_model_version_tag(name, version, tag)
+
+    def describe(self, name: str, version: str, description: str) -> None:
+        """Replace a version's description."""
+        _require(name, version)
+        with translated(f"describe version {version} of {name}"):
+            self._store.update_model_version(name, version, description)
 
     def download(self, name: str, version: str, to: Path) -> Path:
         """Fetch the version's bundle into the folder `to`; returns the folder with its files.

@@ -59,6 +59,13 @@ def log_run(client: MlflowClient, run: TrainingRun) -> str:
     return run_id
 
 
+def amend_run(client: MlflowClient, run_id: str, tags: Mapping[str, str], files: Path) -> None:
+    """Add to a finished run, or overwrite, tags and the files of a folder."""
+    with translated(f"add to run {run_id}"):
+        client.log_artifacts(run_id, str(files))
+        client.log_batch(run_id, tags=[entities.RunTag(*item) for item in tags.items()])
+
+
 def end_runs(client: MlflowClient, experiment_name: str, tags: Mapping[str, str]) -> int:
     """End, as killed, the runs with these tags that MLflow shows as running; returns how many."""
     with translated(f"end the runs of {experiment_name!r} that were cut off"):

@@ -41,6 +41,15 @@ def test_a_version_keeps_its_tags_and_description(
     assert version.description == "What it is."
 
 
+def test_a_version_is_described_anew(rig: Rig, registry: ModelRegistry, name: str) -> None:
+    rig.register()
+    registry.describe(name, "1", "What became of it.")
+    assert registry.version(name, "1").description == "What became of it."
+    assert registry.version(name, "1").tags == {**rig.tags, "stage": "Staging"}
+    with pytest.raises(NotFound):
+        registry.describe(name, "2", "")
+
+
 def test_a_version_names_its_run(rig: Rig, registry: ModelRegistry, name: str) -> None:
     run_id = rig.log()
     assert registry.register(name, run_id, {}, "").run_id == run_id

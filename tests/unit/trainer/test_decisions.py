@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -206,4 +207,44 @@ def test_a_version_in_production_does_not_get_what_was_decided_before_it_came_th
     look(world)
     assert gate(world) == "waiting"
     assert world.gate_log.unfinished() == []
+    assert live(world) == "2"
+
+
+def test_what_is_decided_later_is_in_the_description_and_on_the_run(world: Any) -> None:
+    before = world.registry.version(NAME, "2")
+    compared(world)
+    look(world)
+    version = world.registry.version(NAME, "2")
+    section = version.description.split("**Gate: passed**\n\n")[1].split("\n\n")[0]
+    shadow, checks, *history = section.splitlines()
+    assert shadow.startswith("- 1,000 live readings scored beside version 1")
+    assert checks.startswith("- 0.00% of those live readings called a failure")
+    # What it had found before, and all else, stays.
+    assert "\n".join(history) in before.description
+    assert len(history) > 5
+    assert "**Gate: waiting**" not in version.description
+    assert version.description.split("**What it")[1] == before.description.split("**What it")[1]
+    logged = world.runs[version.run_id]
+    assert logged.run.tags["gate"] == "passed"
+    assert "**Gate: passed**" in logged.run.tags["mlflow.note.content"]
+    assert logged.files["gate_shadow.md"].startswith(b"# Gate: passed\n")
+    assert b'"decision": "waiting"' in logged.files["gate.json"]
+
+
+def test_a_version_that_lost_its_place_has_it_in_its_description_and_on_the_run(
+    world: Any,
+) -> None:
+    world.train()
+    look(world)
+    version = world.registry.version(NAME, "2")
+    assert "**Gate: superseded**\n\n- Version 3 took its place" in version.description
+    report = json.loads(world.runs[version.run_id].files["gate_shadow.json"])
+    assert (report["decision"], report["passed"]) == ("superseded", False)
+
+
+def test_a_version_whose_run_was_deleted_is_judged_all_the_same(world: Any) -> None:
+    run_id = world.registry.version(NAME, "2").run_id
+    del world.registry.port.runs[run_id]
+    compared(world)
+    look(world)
     assert live(world) == "2"
