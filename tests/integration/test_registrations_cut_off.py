@@ -172,6 +172,7 @@ class World:
     def run_states(self) -> list[str]:
         client = MlflowClient(tracking_uri=self._settings.mlflow_tracking_uri)
         experiment = client.get_experiment_by_name(self.name)
+        assert experiment is not None
         return [run.info.status for run in client.search_runs([experiment.experiment_id])]
 
     def told(self) -> set[tuple[ModelEventKind, str]]:

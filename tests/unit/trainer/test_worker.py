@@ -242,7 +242,7 @@ def endless(world: Any, then: Callable[[], object]) -> None:
 
     def history(*_: Any) -> None:
         then()
-        for _ in range(3_000):
+        for _turn in range(3_000):
             threading.Event().wait(0.01)
         raise AssertionError("nobody has ended it")
 
