@@ -41,8 +41,8 @@ class Metrics:
         )
         self.gate = Counter(
             "faultline_trainer_gate_decisions",
-            "Decisions of the gate: on every version when it is registered, and later on those that "
-            "waited: passed, refused or superseded.",
+            "Decisions of the gate: on every version when it is registered, and later on those "
+            "that waited: passed, refused or superseded.",
             ["model", "decision"],
             registry=self.registry,
         )
