@@ -68,7 +68,7 @@ class TestOneModel:
         assert run_dag("train_and_promote", later, machine_types=["pump"]).state == "success"
         version = faultline.versions("pump")["2"]
         assert version["stage"] == "Staging"
-        assert version["tags"]["airflow.decision"] == "left in Staging"
+        assert version["tags"]["airflow.decision"] == "not promoted"
         assert "same readings as version 1" in version["tags"]["airflow.decision_reason"]
 
     def test_a_candidate_that_misses_a_limit_stays_in_staging_with_the_reason(

@@ -14,7 +14,11 @@ from faultline.cli.progress import counting_bar
 if TYPE_CHECKING:
     from faultline.hindsight import Hindsight
     from faultline.judge import Model
+    from faultline.ports.promotions import Promotion, PromotionLog
+    from faultline.ports.stores import StoredVerdict
     from faultline.verdicts import Verdict
+
+_LOOKED_THROUGH = 1_000
 
 
 def why(
@@ -59,9 +63,10 @@ def why(
     try:
         with counting_bar("judging again") as seen:
             found = look_back(database.fleet_store(), load, machine, at_ms, seen)
+        promoted = promotion_for(database.promotion_log(), found.stored)
     finally:
         database.dispose()
-    told = document(found)
+    told = document(found, promoted)
     if as_json:
         print_json(told)
     else:
@@ -71,8 +76,33 @@ def why(
         raise typer.Exit(1)
 
 
-def document(found: Hindsight) -> dict[str, Any]:
-    """What was found, as it is printed with `--json`."""
+def promotion_for(log: PromotionLog, stored: StoredVerdict) -> Promotion | None:
+    """The promotion that was to end a verdict without a model; None for others, or when none was.
+
+    The one before the reading's time, when the predictor could not load the version, else the first
+    after it.
+    """
+    from faultline.events import model_name  # noqa: PLC0415 - a quick --help
+
+    if stored.model_version is not None:
+        return None
+    name, at_ms = model_name(stored.machine_type), stored.verdict.timestamp_ms
+    after = [
+        one
+        for one in log.list(name, _LOOKED_THROUGH)
+        if one.to_version is not None and one.at_ms > at_ms
+    ]
+    return log.live_at(name, at_ms) or (after[-1] if after else None)
+
+
+def document(found: Hindsight, promoted: Promotion | None = None) -> dict[str, Any]:
+    """What was found, as it is printed with `--json`.
+
+    Parameters
+    ----------
+    promoted
+        See `promotion_for`.
+    """
     from faultline.readings import format_timestamp  # noqa: PLC0415
 
     stored, anew = found.stored, found.anew
@@ -84,6 +114,13 @@ def document(found: Hindsight) -> dict[str, Any]:
         "timestamp": format_timestamp(stored.verdict.timestamp_ms),
         "model_name": stored.model_name,
         "model_version": stored.model_version,
+        "promoted": None
+        if promoted is None
+        else {
+            "model_name": promoted.model_name,
+            "version": promoted.to_version,
+            "at": format_timestamp(promoted.at_ms),
+        },
         "equal": found.equal,
         "relative_difference": found.relative_difference,
         "stored": _verdict(stored.verdict),
@@ -114,6 +151,11 @@ def lines(told: dict[str, Any]) -> list[str]:
     """The same for a person."""
     version = told["model_version"]
     by = f"{told['model_name']} version {version}" if version else "no model"
+    if (promoted := told["promoted"]) is not None:
+        by += (
+            f" (version {promoted['version']} of {promoted['model_name']} was promoted at "
+            f"{promoted['at']})"
+        )
     said = [
         f"{told['machine_id']} at {told['timestamp']}, by {by}",
         f"  stored:  {_in_words(told['stored'])}",

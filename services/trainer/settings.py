@@ -163,8 +163,8 @@ class TrainerSettings(
         GateLimits.max_more_alarms,
         ge=0,
         le=1,
-        description="By how much the part of the most recent healthy rows in alarm may be above "
-        "that of the version in Production, on the same rows: 0.05 is 5 % more of the rows.",
+        description="By how much the part of the healthy rows compared on that is in alarm may be "
+        "above that of the version in Production: 0.05 is 5 % more of the rows.",
     )
     gate_max_less_recall: float = Field(
         GateLimits.max_less_recall,

@@ -1,4 +1,4 @@
-"""What becomes of a version in Staging: into Production, or it stays, with the reason."""
+"""What becomes of a version: into Production, or it stays where it is, with the reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model_lifecycle.trainer import Trainer
 DECISION_TAG = "airflow.decision"
 REASON_TAG = "airflow.decision_reason"
 PROMOTED = "promoted"
-LEFT = "left in Staging"
+LEFT = "not promoted"
 
 Json = dict[str, Any]
 
