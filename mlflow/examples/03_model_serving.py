@@ -4,6 +4,8 @@ Serve it first, in another terminal (02_model_registry.py has registered it):
 
     mlflow/scripts/serve-model.sh example-pump-classifier production
     python 03_model_serving.py
+
+The server is looked for at MODEL_SERVER, else at port SERVE_PORT of this host, else at port 5002.
 """
 
 import os
@@ -15,7 +17,7 @@ from sklearn.datasets import make_classification
 
 mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI", "http://localhost:5001"))
 MODEL = os.environ.get("EXAMPLE_MODEL", "example-pump-classifier")
-SERVER = os.environ.get("MODEL_SERVER", "http://localhost:5002")
+SERVER = os.environ.get("MODEL_SERVER", f"http://localhost:{os.environ.get('SERVE_PORT', '5002')}")
 
 
 def rows() -> np.ndarray:
@@ -42,7 +44,8 @@ def main() -> None:
         requests.get(f"{SERVER}/ping", timeout=5).raise_for_status()
     except requests.ConnectionError:
         raise SystemExit(
-            f"nothing answers at {SERVER}: mlflow/scripts/serve-model.sh {MODEL} production"
+            f"nothing answers at {SERVER}: mlflow/scripts/serve-model.sh {MODEL} production, "
+            "or set MODEL_SERVER to where it is"
         ) from None
     # The forms that the server takes; a model with named columns takes dataframe_split too.
     over_http = ask({"inputs": rows().tolist()})

@@ -102,6 +102,22 @@ beside_server() {
   docker compose run --rm --no-deps -T mlflow "$SELF" "$@"
 }
 
+# Ends unless the compose file is the platform's own, with overrides perhaps: what starts or stops a
+# whole project, or needs the service `serving`, must not meet the other services of a larger one.
+require_own() {
+  [[ ${COMPOSE_FILE%%:*} -ef "$(dirname -- "$SCRIPTS")/docker-compose.yml" ]] ||
+    die "COMPOSE_FILE is $COMPOSE_FILE, and this script works on the platform's own only: $1"
+}
+
+# Whether the database is the compose file's PostgreSQL: not on SQLite, or with a server elsewhere.
+wants_postgres() {
+  local backend
+  docker compose config --services | grep -x postgres >/dev/null || return 1
+  backend=$(docker compose config --format json |
+    tr -d ' \n' | grep -o '"MLFLOW_BACKEND_STORE_URI":"[^"]*"' | head -n 1 | cut -d '"' -f 4 || true)
+  [[ -z $backend || $backend == *@postgres:* ]]
+}
+
 server_runs() {
   [[ -n $(docker compose ps --quiet --status running mlflow 2>/dev/null) ]]
 }
@@ -120,6 +136,24 @@ make_env() {
       "MLFLOW_AUTH_ADMIN_PASSWORD=$(random)" >"$file"
   )
   say "wrote $file with new passwords"
+}
+
+# Keeps what the platform is started with in .env, so that no later script makes another one of it.
+# Not for a project or an environment file that somebody has named: .env is not theirs.
+keep_given() {
+  local file name
+  file=$(dirname -- "$SCRIPTS")/.env
+  [[ -e $file && -z ${COMPOSE_PROJECT_NAME:-}${COMPOSE_ENV_FILES:-} ]] || return 0
+  for name in MLFLOW_PORT SERVE_PORT BIND_ADDRESS MLFLOW_TAG MLFLOW_AUTH \
+    MLFLOW_BACKEND_STORE_URI MLFLOW_ARTIFACT_ROOT MLFLOW_SERVER_ALLOWED_HOSTS; do
+    [[ -n ${!name:-} ]] || continue
+    [[ ${!name} != *\'* ]] || die "$name has an apostrophe: write it into $file by hand"
+    grep -qxF -e "$name='${!name}'" -e "$name=${!name}" "$file" && continue
+    sed -i.former "/^$name=/d" "$file"
+    rm -f -- "$file.former"
+    printf "%s='%s'\n" "$name" "${!name}" >>"$file"
+    say "kept $name in $file"
+  done
 }
 
 random() { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n'; }

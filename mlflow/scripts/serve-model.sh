@@ -10,7 +10,7 @@ help() {
 }
 arguments "$@"
 
-port=${SERVE_PORT:-5002} host=127.0.0.1
+port=${SERVE_PORT:-5002} host=127.0.0.1 check=
 positional=()
 set -- ${ARGS[@]+"${ARGS[@]}"}
 while [[ $# -gt 0 ]]; do
@@ -20,6 +20,8 @@ while [[ $# -gt 0 ]]; do
       [[ $1 == --port ]] && port=$2 || host=$2
       shift
       ;;
+    # Only says whether there is such a version; asked of the server's container before one is made.
+    --check) check=yes ;;
     -*) die "unknown option $1 (--help shows them)" ;;
     *) positional+=("$1") ;;
   esac
@@ -30,9 +32,16 @@ name=${positional[0]} which=${positional[1]}
 [[ $port =~ ^[0-9]+$ ]] || die "port '$port' is no number"
 
 if [[ $PLATFORM == docker ]]; then
+  require_own "with --local and MLFLOW_TRACKING_URI it serves any other server's models"
   server_runs || die "the platform is down: start.sh first"
-  MODEL_NAME=$name MODEL_VERSION=$which SERVE_PORT=$port BIND_ADDRESS=$host \
-    docker compose --profile serving up --detach --build --wait --no-deps serving
+  in_server --check "$name" "$which"
+  export MODEL_NAME=$name MODEL_VERSION=$which SERVE_PORT=$port BIND_ADDRESS=$host
+  if ! docker compose --profile serving up --detach --build --wait --no-deps serving; then
+    say "models:/$name $which is not served; the end of its log:"
+    docker compose --profile serving logs --no-color --no-log-prefix --tail 5 serving >&2
+    docker compose --profile serving rm --stop --force serving
+    exit 1
+  fi
   say "models:/$name $which answers at http://$host:$port/invocations"
   exit
 fi
@@ -47,6 +56,8 @@ case $which in
     ;;
   *) uri=models:/$name/$which ;;
 esac
+"$PYTHON" "$TOOLS/served.py" "$uri"
+[[ -z $check ]] || exit 0
 # Its server is found by its name.
 [[ $PYTHON != */* ]] || PATH=$(dirname -- "$PYTHON"):$PATH
 say "serving $uri at http://$host:$port/invocations"

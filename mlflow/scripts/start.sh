@@ -6,7 +6,8 @@ set -euo pipefail
 help() {
   usage "[--docker|--local] [options of faultline up]" \
     "Starts the platform and waits until it is healthy." \
-    "The first start with Docker builds the image and makes passwords in .env." \
+    "The first start with Docker builds the image and makes passwords in .env; ports and addresses" \
+    "that are given in the environment are kept there." \
     "Without Docker it is the whole local stack: --port-base 9000 gives it other ports."
 }
 arguments "$@"
@@ -14,11 +15,10 @@ arguments "$@"
 case $PLATFORM in
   docker)
     [[ ${#ARGS[@]} -eq 0 ]] || die "unknown option ${ARGS[0]} (--help shows them)"
+    require_own "docker compose up --build --wait mlflow"
     make_env
-    # On SQLite, or a server elsewhere, no PostgreSQL is wanted here.
-    backend=$(docker compose config --format json |
-      tr -d ' \n' | grep -o '"MLFLOW_BACKEND_STORE_URI":"[^"]*"' | head -n 1 | cut -d '"' -f 4 || true)
-    if [[ -z $backend || $backend == *@postgres:* ]]; then
+    keep_given
+    if wants_postgres; then
       docker compose up --detach --build --wait mlflow
     else
       docker compose up --detach --build --wait --no-deps mlflow

@@ -8,6 +8,9 @@ arguments "$@"
 [[ ${#ARGS[@]} -eq 0 ]] || die "unknown option ${ARGS[0]} (--help shows them)"
 
 case $PLATFORM in
-  docker) docker compose --profile serving --profile upgrade down ;;
+  docker)
+    require_own "docker compose stop mlflow"
+    docker compose --profile serving --profile upgrade down
+    ;;
   local) "$PYTHON" -m faultline down ;;
 esac

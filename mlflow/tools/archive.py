@@ -92,7 +92,7 @@ def restore(place: Place, source: BinaryIO) -> None:
         with spool.open("rb") as file:
             manifest = verify(file)
         _require_fit(place, manifest)
-        _require_empty(place)
+        require_empty(place)
         with tarfile.open(spool, mode="r:gz") as archive:
             _put_artifacts(place, archive)
             _put_database(place, archive, work)
@@ -149,7 +149,8 @@ def _require_fit(place: Place, manifest: dict[str, Any]) -> None:
         )
 
 
-def _require_empty(place: Place) -> None:
+def require_empty(place: Place) -> None:
+    """End with a message when the platform has runs, models or artifacts."""
     if place.sqlite is not None and not place.sqlite.exists():
         found = {}
     else:
@@ -308,6 +309,7 @@ def main() -> None:
         "backup": lambda: backup(here(), sys.stdout.buffer),
         "verify": lambda: _say(f"the archive is whole: {_summary(verify(sys.stdin.buffer))}"),
         "restore": lambda: restore(here(), sys.stdin.buffer),
+        "require-empty": lambda: require_empty(here()),
     }
     commands[sys.argv[1]]()
 
