@@ -45,7 +45,7 @@ down: setup ## Stop what `make up` started
 status: setup ## Say how every component is
 	@$(BIN)/faultline status
 
-env: ## Write .env for the containers, with generated passwords
+env: ## Write .env for the containers, with generated passwords, or add those that it lacks
 	@$(PYTHON) deploy/write_env.py .env.example .env
 
 certs: ## Write a self-signed certificate into ./tls, for trying TLS (NAMES="host.example ...")
@@ -57,8 +57,8 @@ images: ## Build the containers' images
 compose-up: images ## Start everything in containers, and return when all are healthy
 	@docker compose up --detach --wait
 
-compose-down: ## Stop the containers; their volumes stay
-	@docker compose down
+compose-down: ## Stop the containers of all profiles; their volumes stay
+	@docker compose --profile '*' down
 
 test: setup ## Run the unit, contract, integration (real Kafka, PostgreSQL, MLflow) and container tests
 	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder

@@ -42,14 +42,6 @@ def test_env_has_a_password_of_its_own_in_every_place_and_only_its_owner_may_rea
     assert stat.S_IMODE(first.stat().st_mode) == 0o600
 
 
-def test_env_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
-    target = tmp_path / ".env"
-    target.write_text("mine")
-    done = _write(target)
-    assert (done.returncode, target.read_text()) == (1, "mine")
-    assert "stays as it is" in done.stderr
-
-
 def test_the_example_has_no_passwords() -> None:
     assert set(_passwords(EXAMPLE.read_text()).values()) == {""}
 
