@@ -70,7 +70,7 @@ class Deadly:
 
 database, mlflow, kafka, name, fatal = sys.argv[1:]
 registry = MlflowRegistry(RegistrySettings().model_copy(update={"mlflow_tracking_uri": mlflow}))
-registry._client = Deadly(registry._client, fatal)
+registry._client, registry._store = Deadly(registry._client, fatal), Deadly(registry._store, fatal)
 broker = KafkaBroker(KafkaSettings(kafka_bootstrap_servers=kafka), client_id="doomed")
 registry = Deadly(registry, fatal)
 database = PostgresDatabase(database)
