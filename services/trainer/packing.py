@@ -72,4 +72,4 @@ def pack(
         scoring=ScoringForm(trained.fit.detector.sensors, trained.dataset.step_ms),
         began_at_ms=circumstances.began_at_ms,
     )
-    return Packed(run, tags, told)
+    return Packed(run, tags, told[: record.LONGEST_NOTE])
