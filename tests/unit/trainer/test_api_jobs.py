@@ -120,7 +120,7 @@ def test_a_job_that_is_worked_on_can_be_cancelled_and_registers_nothing(
 ) -> None:
     port = world.store if call == "history" else world.registry
     original = getattr(port.port, call)
-    answers = []
+    answers: list[Any] = []
 
     def cancelled(*args: Any) -> Any:
         if not answers:
