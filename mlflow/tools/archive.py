@@ -30,6 +30,12 @@ DUMP = "database/postgres.dump"
 SQLITE = "database/mlflow.db"
 ARTIFACTS = "artifacts/"
 _PART = 1 << 20
+# Those of extensions aside.
+_FUNCTIONS = """
+    SELECT p.oid::regprocedure::text FROM pg_proc p
+    WHERE p.pronamespace = current_schema()::regnamespace AND p.prokind = 'f' AND NOT EXISTS
+        (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+"""
 
 
 def backup(place: Place, out: BinaryIO) -> None:
@@ -200,10 +206,15 @@ def _put_database(place: Place, archive: tarfile.TarFile, work: Path) -> None:
     drop = work / "drop.sql"
     engine = place.engine()
     quote = engine.dialect.identifier_preparer.quote
-    # The empty tables that a server has made at its first start.
+    # What a server has made at its first start: empty tables, and functions that guard them.
     tables = inspect(engine).get_table_names()
+    with engine.connect() as connection:
+        functions = connection.execute(text(_FUNCTIONS)).scalars().all()
     engine.dispose()
-    drop.write_text("".join(f"DROP TABLE {quote(table)} CASCADE;\n" for table in tables))
+    drop.write_text(
+        "".join(f"DROP TABLE {quote(table)} CASCADE;\n" for table in tables)
+        + "".join(f"DROP FUNCTION {function} CASCADE;\n" for function in functions)
+    )
     _run(
         place,
         [

@@ -19,7 +19,11 @@ def require_version(client: MlflowClient, uri: str) -> None:
     except MlflowException as error:
         # Whether the model server's own account may see it is for the model server to say.
         if error.error_code not in _REFUSED:
-            fail(f"{uri} cannot be served: {error.message.rstrip('.')}; {_known(client)}")
+            fail(f"{uri} cannot be served: {_told(error)}; {_known(client)}")
+
+
+def _told(error: MlflowException) -> str:
+    return error.message.removeprefix(f"{error.error_code}: ").rstrip(".")
 
 
 def _known(client: MlflowClient) -> str:
