@@ -1,12 +1,13 @@
-"""What is said of a model or a version that is not there: which there are instead."""
+"""What is said of a model, a version or a machine type that is not there: which there are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from faultline.errors import NotFound
+from faultline.errors import NotFound, UntrainableHistory
 from faultline.ports.registry import ModelRegistry
+from faultline.ports.stores import FleetStore
 from services.trainer.wording import names
 
 
@@ -27,6 +28,15 @@ def telling_which(registry: ModelRegistry, name: str, version: str | None = None
         if version is None or version in found:
             raise
         raise NotFound(f"{name} has no version {version}; it has {_numbers(found)}") from error
+
+
+def require_known(store: FleetStore, machine_type: str) -> None:
+    """Raise `UntrainableHistory`, naming the known types, when no machine is of this one."""
+    if store.machines(machine_type):
+        return
+    types = sorted({machine.machine_type for machine in store.machines()})
+    there = f"there are some of: {names(types)}" if types else "send some first; there are none yet"
+    raise UntrainableHistory(f"no readings of machine type {machine_type!r}; {there}")
 
 
 def _numbers(versions: list[str]) -> str:

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
+from fastapi.exceptions import RequestValidationError
 
 from faultline.errors import InvalidReading, NotFound
 from faultline.ports.clock import Clock
@@ -15,7 +16,7 @@ from faultline.ports.registry import ModelRegistry
 from faultline.ports.stores import FleetStore
 from faultline.readings import format_timestamp
 from faultline.web import problems
-from services.trainer.absent import telling_which
+from services.trainer.absent import require_known, telling_which
 from services.trainer.answers import (
     History,
     JobAnswer,
@@ -50,7 +51,7 @@ _CONFLICT = HTTPStatus.CONFLICT
 _INVALID = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
-def job_routes(queue: JobQueue) -> APIRouter:
+def job_routes(queue: JobQueue, store: FleetStore) -> APIRouter:
     """Routes for training jobs."""
     router = APIRouter(prefix=f"{PREFIX}/train", tags=["training"])
 
@@ -58,8 +59,12 @@ def job_routes(queue: JobQueue) -> APIRouter:
     def train(request: TrainRequest, response: Response) -> JobAnswer:
         """Queue a training; follow it at the address in `Location`.
 
-        A version is registered in Staging. The gate decides whether it goes into Production.
+        A version is registered in Staging. The gate decides whether it goes into Production. A
+        machine type without any readings is refused at once.
         """
+        # The rows of an earlier version may outlive the readings.
+        if request.dataset_version is None:
+            require_known(store, request.machine_type)
         job = queue.submit(request.to_job())
         response.headers["Location"] = f"{PREFIX}/train/{job.job_id}"
         return job_answer(job)
@@ -151,12 +156,21 @@ def change_routes(
             )
         return move_answer(move)
 
-    @router.post("/{name}/rollback", responses=problems(_ABSENT, _CONFLICT, _INVALID, _DOWN))
-    def roll_back(name: _Name, request: RollbackRequest) -> MoveAnswer:
+    @router.post(
+        "/{name}/rollback",
+        responses=problems(_ABSENT, _CONFLICT, _INVALID, _DOWN),
+        openapi_extra={"requestBody": {"required": True}},
+    )
+    def roll_back(name: _Name, request: RollbackRequest | None = None) -> MoveAnswer:
         """Put an earlier version into Production again, also an archived one.
 
         The gate is not asked again; what it said is in the history.
         """
+        if request is None:
+            # Else it would be told that a body is needed, and not what for.
+            raise RequestValidationError(
+                [{"loc": ("body", "reason"), "msg": "a rollback needs a reason", "type": "missing"}]
+            )
         with telling_which(registry, name, request.to):
             move = promotions.roll_back(
                 name, request.to, actor=request.requested_by, reason=request.reason

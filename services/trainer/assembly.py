@@ -172,7 +172,7 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
     drift_listener = DriftListener(ports.broker, triggers, metrics, settings.trainer_retry_s)
     observation = Observation(ports.registry, ports.queue, metrics, settings.trainer_reconcile_s)
     app = FastAPI(title="Faultline trainer", version=__version__, description=_ABOUT)
-    app.include_router(job_routes(ports.queue))
+    app.include_router(job_routes(ports.queue, ports.store))
     app.include_router(trigger_routes(ports.trigger_log, ports.queue, PREFIX))
     app.include_router(model_routes(ports.registry, ports.store))
     app.include_router(change_routes(ports.registry, promotions, ports.promotion_log, ports.clock))

@@ -28,6 +28,7 @@ from faultline.ports.registry import ModelRegistry, ModelVersion
 from faultline.ports.stores import FleetStore, HistoryQuery, MachineRows
 from faultline.reproduction import recall
 from faultline.rows import take
+from services.trainer.absent import require_known
 from services.trainer.newest import newest, unread
 from services.trainer.wording import names
 
@@ -135,7 +136,10 @@ def read_dataset(store: FleetStore, request: TrainingRequest, max_rows: int) -> 
         if len(machine.timestamps_ms):
             machines.append(machine)
     if not machines and request.machines is None:
-        raise UntrainableHistory(_nothing_of(store, request.machine_type))
+        require_known(store, request.machine_type)
+        raise UntrainableHistory(
+            f"no readings of machine type {request.machine_type!r} in the time range; widen it"
+        )
     _require(request, machines)
     healthy, left_out = leave_out(machines, suspect(store))
     if not healthy:
@@ -255,14 +259,6 @@ def suspect(store: FleetStore) -> list[LeftOut]:
         for alarm in store.alarms(state=AlarmState.OPEN, limit=_MOST_ALARMS)
     ]
     return labels + alarms
-
-
-def _nothing_of(store: FleetStore, machine_type: str) -> str:
-    types = sorted({machine.machine_type for machine in store.machines()})
-    if machine_type in types:
-        return f"no readings of machine type {machine_type!r} in the time range; widen it"
-    there = f"there are some of: {names(types)}" if types else "send some first; there are none yet"
-    return f"no readings of machine type {machine_type!r}; {there}"
 
 
 def _require(request: TrainingRequest, machines: Sequence[MachineRows]) -> None:

@@ -97,10 +97,18 @@ def test_nothing_is_said_to_have_been_live_in_the_future(world: Any) -> None:
 
 
 def test_of_a_machine_type_without_readings_the_others_are_named(world: Any) -> None:
-    job = world.http.post(f"{BASE}/train", json={"machine_type": "pumpe"}).json()
-    world.work()
-    told = world.http.get(f"{BASE}/train/{job['job_id']}").json()["error"]
-    assert told == "no readings of machine type 'pumpe'; there are some of: pump"
+    answer = world.http.post(f"{BASE}/train", json={"machine_type": "pumpe"})
+    told = "no readings of machine type 'pumpe'; there are some of: pump"
+    assert (answer.status_code, answer.json()["detail"]) == (422, told)
+    assert world.http.get(f"{BASE}/train").json()["jobs"] == []
+    # The trainer's own trainings are checked when they are worked on.
+    assert world.train(machine_type="pumpe").error == told
+
+
+def test_a_rollback_without_a_body_is_told_that_it_needs_a_reason(world: Any) -> None:
+    answer = world.http.post(f"{BASE}/{NAME}/rollback")
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "body.reason: a rollback needs a reason"
 
 
 def test_a_known_type_without_readings_in_the_range_says_so(world: Any) -> None:
