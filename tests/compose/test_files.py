@@ -56,6 +56,26 @@ def test_every_variable_of_the_compose_file_is_explained() -> None:
     assert used == explained
 
 
+def test_the_number_of_predictors_is_a_variable() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert services["predictor"]["deploy"]["replicas"] == "${PREDICTOR_REPLICAS:-1}"
+
+
+def test_compose_down_ends_the_services_of_every_profile() -> None:
+    command = ["make", "--dry-run", "compose-down"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told == "docker compose --profile '*' down\n"
+
+
+def test_the_folder_of_the_certificate_is_there_so_that_its_container_can_say_what_it_lacks() -> (
+    None
+):
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    sources = [each["source"] for each in services["tls"]["volumes"] if isinstance(each, dict)]
+    assert sources == ["${TLS_FOLDER:-./tls}"]
+    assert (ROOT / "tls/.gitignore").read_text().splitlines()[1:] == ["*", "!.gitignore"]
+
+
 @pytest.mark.skipif(shutil.which("docker") is None, reason="there is no docker command here")
 def test_without_passwords_compose_says_how_to_make_them() -> None:
     done = subprocess.run(
