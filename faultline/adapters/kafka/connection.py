@@ -105,7 +105,12 @@ def _advice(error: KafkaError) -> str:
         return "raise max.message.bytes of the topic"
     if isinstance(error, AuthorizationError | SaslAuthenticationFailedError):
         return "see FAULTLINE_KAFKA_USERNAME and what the broker allows that user"
-    return "see whether the broker runs and FAULTLINE_KAFKA_BOOTSTRAP_SERVERS names it"
+    # kafka-python says the same of a broker that is down and of one that lets nobody in.
+    return (
+        "see whether the broker runs, whether FAULTLINE_KAFKA_BOOTSTRAP_SERVERS names it, and "
+        "whether the log-in is the one it wants: FAULTLINE_KAFKA_SECURITY_PROTOCOL, "
+        "FAULTLINE_KAFKA_USERNAME, FAULTLINE_KAFKA_PASSWORD"
+    )
 
 
 def _told(error: KafkaError) -> str:
