@@ -176,12 +176,38 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
         server.shutdown()
 
 
-def test_a_training_that_fails_fails_its_task_once_and_is_told(
-    run_dag: Any, told: list[dict[str, Any]]
+def test_a_type_without_readings_in_the_time_range_is_skipped(
+    run_dag: Any, xcoms: XComs, told: list[dict[str, Any]]
 ) -> None:
-    dag_run = run_dag("train_and_promote", machine_types=["unheard-of"])
+    later = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    dag_run = run_dag("train_and_promote", later, machine_types=["pump"], history_days=0.1)
+    assert dag_run.state == "success"
+    assert len(xcoms(dag_run, "one_type.train")) == 1
+    assert told == []
+    assert xcoms(dag_run, "one_type.promote_or_leave") == []
+
+
+@pytest.mark.parametrize(
+    ("machine_type", "seconds", "task_id", "why"),
+    [
+        ("unheard-of", 5, "one_type.train", "there are some of: pump"),
+        # Readings, and too few of them.
+        ("pump", 6, "one_type.wait_for_training", "the training failed"),
+    ],
+)
+def test_a_training_that_fails_fails_its_task_once_and_is_told(
+    run_dag: Any,
+    told: list[dict[str, Any]],
+    machine_type: str,
+    seconds: int,
+    task_id: str,
+    why: str,
+) -> None:
+    at = datetime(2026, 1, 1, 0, 0, seconds, tzinfo=UTC)
+    span = {"history_days": 20 / 86_400}
+    dag_run = run_dag("train_and_promote", at, machine_types=[machine_type], **span)
     assert dag_run.state == "failed"
     [message] = told
-    assert message["task_id"] == "one_type.wait_for_training"
-    assert "the training failed" in message["error"]
+    assert message["task_id"] == task_id
+    assert why in message["error"]
     assert message["dag_run_id"] == dag_run.run_id

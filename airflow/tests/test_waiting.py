@@ -56,6 +56,24 @@ def test_a_training_that_is_not_known_is_not_waited_for(
     assert answers == [(200, "spare")]
 
 
+@pytest.mark.parametrize(
+    ("state", "error", "nothing"),
+    [
+        ("failed", "no readings of machine type 'pump' in the time range; widen it", True),
+        ("failed", "no readings of machine type 'pump'; there are some of: fan", False),
+        ("failed", "too few rows", False),
+        ("cancelled", None, False),
+        ("succeeded", None, False),
+    ],
+)
+def test_only_a_time_range_without_readings_is_nothing_to_learn_from(
+    state: str, error: str | None, nothing: bool
+) -> None:
+    from model_lifecycle.trainer import found_nothing
+
+    assert found_nothing({"state": state, "error": error}) is nothing
+
+
 def test_the_triggerer_makes_the_same_wait_again(airflow_database: None) -> None:
     from airflow.sdk.module_loading import import_string
 

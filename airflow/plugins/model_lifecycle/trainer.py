@@ -88,6 +88,16 @@ class Trainer:
         return dict(ask(self._client, "GET", path, params=query).json())
 
 
+def found_nothing(job: Json) -> bool:
+    """Whether a training failed only because its machine type has no readings in the time range."""
+    error = str(job["error"])
+    return (
+        job["state"] == "failed"
+        and error.startswith("no readings of machine type ")
+        and "in the time range" in error
+    )
+
+
 def version_of(job: Json) -> Json:
     """The version that a finished training registered.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 from airflow.sdk import BaseHook, BaseOperator, Context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from model_lifecycle.provenance import (
@@ -19,7 +19,7 @@ from model_lifecycle.provenance import (
 )
 from model_lifecycle.registry import the_registry
 from model_lifecycle.services import TRAINER, base_url, credentials
-from model_lifecycle.trainer import FINAL, TRAININGS, the_trainer, version_of
+from model_lifecycle.trainer import FINAL, TRAININGS, found_nothing, the_trainer, version_of
 
 _POLL_S = 2.0
 _TIMEOUT_S = 30.0
@@ -103,6 +103,8 @@ class WaitForTraining(BaseOperator):
         """Look at how it has ended."""
         with the_trainer() as trainer:
             job = trainer.job(self.job_id)
+        if found_nothing(job):
+            raise AirflowSkipException(f"nothing to learn from: {job['error']}")
         if job["state"] != "succeeded":
             # Trying again would only read the same again; clearing `train` asks for a new one.
             raise AirflowFailException(f"the training {job['state']}: {job['error']}")
