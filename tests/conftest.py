@@ -40,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # In several processes a module's tests share one, for its fixtures' sake, and all of the
     # containers' tests do. Those take longest, and wait most of the time: they begin.
