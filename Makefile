@@ -61,7 +61,7 @@ compose-down: ## Stop the containers of all profiles; their volumes stay
 	@docker compose --profile '*' down
 
 test: setup ## Run the unit, contract, integration (real Kafka, PostgreSQL, MLflow) and container tests
-	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-airflow: setup $(AIRFLOW_READY) ## Run the DAGs in Airflow's own environment, against a stack on this machine
 	@$(AIRFLOW_VENV)/bin/pytest airflow/tests

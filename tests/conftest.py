@@ -13,6 +13,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from faultline.local.home import Endpoints
 from faultline.local.ports import Ports
@@ -40,15 +42,20 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # In several processes a module's tests share one, for its fixtures' sake, and all of the
-    # containers' tests do. Those take longest, and wait most of the time: they begin.
+    # The containers' tests take longest, and wait most of the time: they begin.
     items.sort(key=lambda item: item.get_closest_marker("compose") is None)
-    for item in items:
-        is_compose = item.get_closest_marker("compose") is not None
-        group = "compose" if is_compose else item.nodeid.split("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+class ByModule(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """In several processes a module's tests share one, and so do all of the containers' tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "compose" if nodeid.startswith("tests/compose/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByModule:
+    return ByModule(config, log)
 
 
 @contextmanager
