@@ -296,11 +296,12 @@ def test_without_a_stack_the_scripts_say_how_to_start_one(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_that_is_not_there_is_not_served(local: Platform, seed: Seed) -> None:
+@pytest.mark.usefixtures("seed")
+def test_a_model_that_is_not_there_is_not_served(local: Platform) -> None:
     done = local.script("serve-model", "nosuch", "production")
     assert done.returncode == 1
     assert "models:/nosuch@production cannot be served" in done.stderr
-    assert seed.model in done.stderr
+    assert "registered are: " in done.stderr
 
 
 def test_one_server_is_never_mixed_with_the_files_of_another(local: Platform) -> None:
