@@ -62,7 +62,7 @@ def test_the_number_of_predictors_is_a_variable() -> None:
 
 
 def test_compose_down_ends_the_services_of_every_profile() -> None:
-    command = ["make", "--dry-run", "compose-down"]
+    command = ["make", "--no-print-directory", "--dry-run", "compose-down"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert told == "docker compose --profile '*' down\n"
 
