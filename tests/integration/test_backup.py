@@ -124,9 +124,18 @@ def _send(broker: KafkaBroker, machine: str, first: int, count: int) -> None:
 
 
 def _counted(http: httpx.Client, outcome: str) -> float:
-    name = f'faultline_recorder_readings_total{{outcome="{outcome}"}} '
-    [line] = [each for each in http.get("/metrics").text.splitlines() if each.startswith(name)]
-    return float(line.removeprefix(name))
+    [counted] = _samples(http, f'faultline_recorder_readings_total{{outcome="{outcome}"}} ')
+    return counted
+
+
+def _behind(http: httpx.Client) -> float:
+    """How many messages the recorder has not consumed."""
+    return sum(_samples(http, "faultline_recorder_lag_messages{"))
+
+
+def _samples(http: httpx.Client, start: str) -> list[float]:
+    lines = http.get("/metrics").text.splitlines()
+    return [float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(start)]
 
 
 def test_after_a_restoration_the_recorder_stores_what_came_since_exactly_once(
@@ -134,9 +143,10 @@ def test_after_a_restoration_the_recorder_stores_what_came_since_exactly_once(
 ) -> None:
     settings = {"FAULTLINE_DATABASE_URL": own.url}
     archive = tmp_path / "faultline.dump"
-    with services.running("recorder", settings):
+    with services.running("recorder", settings) as recorder:
         _send(broker, own.machine, 0, 500)
         until(lambda: len(own.times()) == 500, "the readings before the backup")
+        until(lambda: _behind(recorder.http) == 0, "all that other tests have left in the topics")
         made = own.script("backup", archive)
         assert made.returncode == 0, made.stderr
         assert archive.stat().st_mode & 0o077 == 0
