@@ -23,7 +23,7 @@ pytestmark = pytest.mark.real
 def done(*args: object) -> str:
     result = CliRunner().invoke(app, [str(arg) for arg in args])
     assert result.exit_code == 0, result.output
-    return result.output
+    return result.stdout
 
 
 def test_a_registered_version_scores_as_the_folder_that_it_was_registered_from(
