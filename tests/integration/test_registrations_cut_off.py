@@ -126,6 +126,7 @@ class World:
     def trainer(self, life: Life) -> Trainer:
         registry = MlflowRegistry(self._settings)
         registry._client = life.of(registry._client)
+        registry._store = life.of(registry._store)
         return assemble(
             TrainerSettings(
                 trainer_lease_s=LEASE_S, trainer_evaluate_faults=False, trainer_niceness=0
