@@ -205,6 +205,8 @@ class Events:
             for _ in range(3):
                 self._send(40)
                 self._predict()
+                # Of a counter that is first seen at its end there is no rate.
+                self._saw("sum(faultline_predictor_compared_readings_total)", 1)
             self._saw('sum(faultline_predictor_compared_readings_total{agreed="yes"})', 240)
 
     def _saw(self, query: str, least: float) -> None:
