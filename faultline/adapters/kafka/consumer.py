@@ -28,7 +28,7 @@ _POSITION_TIMEOUT_MS = 100
 _CLOSE_TIMEOUT_MS = 3_000
 
 
-class _Rebalances(AsyncConsumerRebalanceListener):  # type: ignore[misc]
+class _Rebalances(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
     """Hands rebalances over from kafka-python's event loop, which nothing may block."""
 
     def __init__(

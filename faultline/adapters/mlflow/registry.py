@@ -217,7 +217,7 @@ class MlflowRegistry:
         _require(name, version)
         with translated(f"tag version {version} of {name}"):
             for item in tags.items():
-                tag = ModelVersionTag(*item)  # type: ignore[no-untyped-call]
+                tag = ModelVersionTag(*item)  # type: ignore[no-untyped-call]  # as MLflow has it
                 self._store.set_model_version_tag(name, version, tag)
 
     def describe(self, name: str, version: str, description: str) -> None:

@@ -76,7 +76,7 @@ def newest_range(connection: Connection, query: HistoryQuery, rows: int) -> Time
     parameters |= {"rows": rows, "of_type": [query.machine_type]}
     connection.execute(text(_LONG))
     statement = (
-        "SELECT count(*), min(at), max(at) FROM ("  # noqa: S608
+        "SELECT count(*), min(at), max(at) FROM ("  # noqa: S608 - values are bound
         f"SELECT {_MILLISECONDS} AS at FROM readings WHERE {' AND '.join(conditions)} AND ("
         "SELECT sum(readings) > %(rows)s FROM machines WHERE machine_types @> %(of_type)s"
         ") ORDER BY timestamp DESC LIMIT %(rows)s + 1) AS newest"
@@ -99,7 +99,7 @@ def _query(machine_id: str, span: Span) -> tuple[str, dict[str, Any]]:
         )
         parameters["sensors"] = list(span.sensors)
     query = (
-        f"SELECT {_MILLISECONDS}, {sensors} "  # noqa: S608
+        f"SELECT {_MILLISECONDS}, {sensors} "  # noqa: S608 - values are bound
         f"FROM readings WHERE {' AND '.join(conditions)} ORDER BY timestamp"
     )
     if span.max_rows is not None:
