@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
@@ -10,23 +10,19 @@ from airflow.sdk import Param, dag, get_current_context, task
 from model_lifecycle.comparison import comparison, comparison_tags
 from model_lifecycle.provenance import dag_run_tags
 from model_lifecycle.registry import the_registry
-from model_lifecycle.settings import TASKS, moment_of, rfc3339, schedule, setting
+from model_lifecycle.settings import COMMON, moment_of, rfc3339, schedule, setting
 from model_lifecycle.trainer import the_trainer
 
 
 @dag(
     schedule=schedule("AIRFLOW_BACKTEST_SCHEDULE", "0 5 * * *"),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
     dagrun_timeout=timedelta(hours=12),
-    default_args=dict(TASKS),
     doc_md=__doc__,
-    tags=["faultline"],
     params={
         "machine_types": Param(None, type=["null", "array"], items={"type": "string"}),
         "backtest_days": Param(None, type=["null", "number"], exclusiveMinimum=0),
     },
+    **COMMON,
 )
 def backtest_challenger() -> None:
     """Find models with a version in Staging, and replay it."""

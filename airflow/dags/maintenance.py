@@ -5,7 +5,7 @@ It only shows what it would retire, unless the parameter or the variable `apply`
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
@@ -13,26 +13,22 @@ from airflow.sdk import Param, dag, get_current_context, task
 from model_lifecycle.failures import send
 from model_lifecycle.registry import the_registry
 from model_lifecycle.services import RECORDER, ask, service
-from model_lifecycle.settings import TASKS, asker, moment_of, schedule, setting
+from model_lifecycle.settings import COMMON, asker, moment_of, schedule, setting
 from model_lifecycle.trainer import the_trainer
 from model_lifecycle.upkeep import dead_letters, outdated, stale, unused
 
 
 @dag(
     schedule=schedule("AIRFLOW_MAINTENANCE_SCHEDULE", "30 4 * * 0"),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
     dagrun_timeout=timedelta(hours=3),
-    default_args=dict(TASKS),
     doc_md=__doc__,
-    tags=["faultline"],
     params={
         "apply": Param(None, type=["null", "boolean"]),
         "keep_staging_days": Param(None, type=["null", "number"], minimum=0),
         "keep_runs_days": Param(None, type=["null", "number"], minimum=0),
         "stale_after_days": Param(None, type=["null", "number"], minimum=0),
     },
+    **COMMON,
 )
 def maintenance() -> None:
     """Old versions in Staging, old runs, dead letters, stale models; then one report."""

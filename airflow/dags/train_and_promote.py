@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from json import dumps
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import Param, dag, get_current_context, task, task_group
 
 from model_lifecycle.registry import the_registry
-from model_lifecycle.settings import TASKS, asker, moment_of, rfc3339, schedule, setting
+from model_lifecycle.settings import COMMON, asker, moment_of, rfc3339, schedule, setting
 from model_lifecycle.settlement import against, settle
 from model_lifecycle.trainer import the_trainer
 from model_lifecycle.waiting import WaitForTraining
@@ -20,13 +20,8 @@ _LONGEST_TRAINING = timedelta(hours=6)
 
 @dag(
     schedule=schedule("AIRFLOW_TRAIN_SCHEDULE", "0 3 * * *"),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
     dagrun_timeout=timedelta(hours=12),
-    default_args=dict(TASKS),
     doc_md=__doc__,
-    tags=["faultline"],
     params={
         "machine_types": Param(None, type=["null", "array"], items={"type": "string"}),
         "history_days": Param(None, type=["null", "number"], exclusiveMinimum=0),
@@ -38,6 +33,7 @@ _LONGEST_TRAINING = timedelta(hours=6)
             description="Make a version also of readings that there is one of already.",
         ),
     },
+    **COMMON,
 )
 def train_and_promote() -> None:
     """Health, training, waiting without a worker, quality check, promotion: per machine type."""

@@ -5,14 +5,14 @@ A version tagged `keep=true` is left to people.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, get_current_context, task
 
 from model_lifecycle.provenance import dag_run_tags
 from model_lifecycle.registry import the_registry
-from model_lifecycle.settings import TASKS, asker, schedule, setting
+from model_lifecycle.settings import COMMON, asker, schedule, setting
 from model_lifecycle.settlement import against, settle
 from model_lifecycle.trainer import the_trainer
 from model_lifecycle.upkeep import kept
@@ -20,14 +20,10 @@ from model_lifecycle.upkeep import kept
 
 @dag(
     schedule=schedule("AIRFLOW_VERIFY_SCHEDULE", "*/15 * * * *"),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
     dagrun_timeout=timedelta(hours=1),
-    default_args=dict(TASKS),
     doc_md=__doc__,
-    tags=["faultline"],
     params={"quality_limits": Param(None, type=["null", "array"], items={"type": "string"})},
+    **COMMON,
 )
 def verify_candidates() -> None:
     """Find versions in Staging, and settle each."""

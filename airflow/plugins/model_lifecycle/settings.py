@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Variable
@@ -19,6 +19,14 @@ TASKS: Mapping[str, Any] = {
     "max_retry_delay": timedelta(minutes=10),
     "execution_timeout": timedelta(minutes=10),
     "on_failure_callback": tell_failure,
+}
+# Of every DAG, beside its own schedule, the time that a run may take, and parameters.
+COMMON: Mapping[str, Any] = {
+    "start_date": datetime(2026, 1, 1, tzinfo=UTC),
+    "catchup": False,
+    "max_active_runs": 1,
+    "default_args": dict(TASKS),
+    "tags": ["faultline"],
 }
 
 
