@@ -13,8 +13,8 @@ from faultline.ports.jobs import JobQueue, JobState
 from faultline.ports.registry import ModelRegistry, ModelVersion
 from faultline.service import repeating
 from services.trainer.metrics import Metrics
+from services.trainer.succession import live_version
 
-_PRODUCTION = "production"
 _MOST_COUNTED = 1_000
 
 
@@ -71,7 +71,7 @@ class Observation:
             # Those of a model that was deleted would stay.
             gauge.clear()
         for name, versions in models.items():
-            live = next((one for one in versions if _PRODUCTION in one.aliases), None)
+            live = live_version(versions)
             metrics.in_production.labels(name).set(live is not None)
             if live is not None:
                 metrics.production_trained.labels(name).set(live.created_at_ms / 1_000)

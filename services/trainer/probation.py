@@ -26,7 +26,13 @@ from services.trainer.metrics import Metrics
 from services.trainer.promotion import Promotions
 from services.trainer.reconciliation import Reconciler
 from services.trainer.record import JOB_TAG, SUM_TAG
-from services.trainer.succession import gathers, is_live, is_to_be_judged, succession, successor
+from services.trainer.succession import (
+    gathers,
+    is_to_be_judged,
+    live_version,
+    succession,
+    successor,
+)
 
 log = logger(__name__)
 
@@ -102,7 +108,7 @@ class Probation:
     def _is_due(self, name: str) -> bool:
         """Whether there is anything to do, as far as can be seen without having the turn."""
         versions = self._registry.versions(name)
-        champion = next((one for one in versions if is_live(one)), None)
+        champion = live_version(versions)
         return (
             any(self._is_left_to_do(version, champion) for version in versions)
             or any(successor(version, versions) is not None for version in versions)

@@ -16,10 +16,10 @@ from services.trainer.change_events import derived
 from services.trainer.permission import require_earlier, require_passed
 from services.trainer.reconciliation import Reconciler
 from services.trainer.rollback import nowhere_back, version_before
+from services.trainer.succession import is_live, live_version
 
 log = logger(__name__)
 
-_PRODUCTION = "production"
 _STAGING = "staging"
 _LOOKED_THROUGH = 1_000
 _PATIENCE_S = 1.0
@@ -85,7 +85,7 @@ class Promotions:
         known = self._changes.known(name)
         present = self._registry.version(name, version)
         if stage is Stage.PRODUCTION:
-            if not force and _PRODUCTION not in present.aliases:
+            if not force and not is_live(present):
                 require_passed(present)
             done = self._change(
                 present, PromotionKind.PROMOTION, known, actor=actor, reason=reason, forced=force
@@ -93,7 +93,7 @@ class Promotions:
             return self._answer(done, known)
         with self._changes.turn(name, _PATIENCE_S):
             present = self._registry.version(name, version)
-            if _PRODUCTION in present.aliases:
+            if is_live(present):
                 raise Conflict(
                     f"version {version} of {name} is in Production; promote another version, which "
                     "archives this one"
@@ -133,7 +133,7 @@ class Promotions:
             if to is None:
                 raise Conflict(nowhere_back(name, history, versions))
         target = versions[to] if to in versions else self._registry.version(name, to)
-        live = next((one for one in versions.values() if _PRODUCTION in one.aliases), None)
+        live = live_version(versions.values())
         require_earlier(target, live, history)
         return self._answer(
             self._change(target, PromotionKind.ROLLBACK, known, actor=actor, reason=reason), known

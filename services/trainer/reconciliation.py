@@ -23,12 +23,12 @@ from faultline.telemetry import logger
 from services.trainer.change import Changes, Wanted
 from services.trainer.change_events import derived
 from services.trainer.record import GATE_TAG
+from services.trainer.succession import is_live, live_version
 from services.trainer.wording import gate_said
 
 log = logger(__name__)
 
 EXTERNAL = "external"
-_PRODUCTION = "production"
 _STAGING = "staging"
 _STAGE_TAG = "stage"
 
@@ -156,7 +156,7 @@ def live_by_others(versions: Sequence[ModelVersion], logged: str | None) -> Mode
     logged
         The version in Production as the log has it.
     """
-    live = next((one for one in versions if _PRODUCTION in one.aliases), None)
+    live = live_version(versions)
     by_hand = next(
         (
             one
@@ -177,7 +177,7 @@ def stage_by_others(version: ModelVersion) -> Stage | None:
 
     None when it has the one that we gave it.
     """
-    if _PRODUCTION in version.aliases or version.stage is Stage.PRODUCTION:
+    if is_live(version) or version.stage is Stage.PRODUCTION:
         return None
     ours = version.tags.get(_STAGE_TAG)
     if ours is not None and version.stage != ours:

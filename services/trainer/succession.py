@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from faultline.gate_report import Decision
 from faultline.ports.registry import ModelVersion, Stage
@@ -16,6 +16,11 @@ _HOUR_MS = 3_600_000
 def is_live(version: ModelVersion) -> bool:
     """Whether a version is the one in Production."""
     return _PRODUCTION in version.aliases
+
+
+def live_version(versions: Iterable[ModelVersion]) -> ModelVersion | None:
+    """The one in Production among a model's versions; None when none is."""
+    return next((version for version in versions if is_live(version)), None)
 
 
 def is_challenger(version: ModelVersion) -> bool:
