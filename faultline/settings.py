@@ -81,6 +81,23 @@ class KafkaSettings(BaseSettings):
         ge=1024,
         description="Bytes a producer holds unacknowledged before it refuses more.",
     )
+    kafka_group_instance_id: str | None = Field(
+        None,
+        min_length=1,
+        max_length=249,
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="A lasting name of this process among its consumer group's members, a "
+        "different one for each: one that is back under it within the session time-out takes up "
+        "its partitions again and the others notice nothing. All members of a group have one, "
+        "or none.",
+    )
+    kafka_session_timeout_s: float = Field(
+        10.0,
+        ge=6,
+        le=1800,
+        description="Silence after which a member of a consumer group is given up and its "
+        "partitions go to others; the broker's own bounds are 6 and 1800.",
+    )
 
 
 class DatabaseSettings(BaseSettings):

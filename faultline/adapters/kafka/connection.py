@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from kafka.errors import (
     AuthorizationError,
+    FencedInstanceIdError,
     KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
@@ -105,6 +106,8 @@ def _advice(error: KafkaError) -> str:
         return "raise max.message.bytes of the topic"
     if isinstance(error, AuthorizationError | SaslAuthenticationFailedError):
         return "see FAULTLINE_KAFKA_USERNAME and what the broker allows that user"
+    if isinstance(error, FencedInstanceIdError):
+        return "another process joined with the same FAULTLINE_KAFKA_GROUP_INSTANCE_ID"
     # kafka-python says the same of a broker that is down and of one that lets nobody in.
     return (
         "see whether the broker runs, whether FAULTLINE_KAFKA_BOOTSTRAP_SERVERS names it, and "

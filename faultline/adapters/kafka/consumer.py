@@ -19,8 +19,6 @@ from faultline.errors import Unavailable
 from faultline.ports.broker import Message, Partition, RebalanceListener
 from faultline.topics import Topic
 
-# A member that was killed holds its partitions for so long; the broker allows no less than 6 s.
-_SESSION_TIMEOUT_MS = 10_000
 _HEARTBEAT_MS = 2_000
 # kafka-python's poll does not return when an assignment came, so it is asked in short turns.
 _TURN_S = 0.1
@@ -156,7 +154,11 @@ class Consumer:
         return self._closed
 
     def close(self) -> None:
-        """Leave the group, having told the listener that its partitions go."""
+        """Leave the group, having told the listener that its partitions go.
+
+        A member with a lasting name stays in the group: until its session ends, its partitions
+        are kept for who comes back under that name.
+        """
         self._closed = True
         if self._kafka is None:
             return
@@ -172,15 +174,17 @@ class Consumer:
             return self._kafka
         if self._closed:
             raise Unavailable(f"this consumer of group {self._group} is closed; open another one")
+        settings = self._connection.settings
         kafka = self._connection.open(
             KafkaConsumer,
             group_id=self._group,
+            group_instance_id=settings.kafka_group_instance_id,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             # What an aborted transaction of someone else left in a topic was never said.
             isolation_level="read_committed",
             allow_auto_create_topics=False,
-            session_timeout_ms=_SESSION_TIMEOUT_MS,
+            session_timeout_ms=round(settings.kafka_session_timeout_s * 1000),
             heartbeat_interval_ms=_HEARTBEAT_MS,
             metrics_enabled=False,
         )
