@@ -1,12 +1,12 @@
-"""The real Kafka, PostgreSQL and MLflow that tests marked `real` share, started once per session.
+"""The real Kafka, PostgreSQL and MLflow of tests marked `real`, started once per session.
 
 They start when the first test asks for them, on free ports, in a folder of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -80,10 +80,22 @@ def module_home() -> Iterator[Path]:
         yield home
 
 
+@contextmanager
+def _new_platform() -> Iterator[Stack]:
+    with new_home() as home, Stack(home, Ports.free(), PLATFORM) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def new_platform() -> Callable[[], AbstractContextManager[Stack]]:
+    """Starts another one."""
+    return _new_platform
+
+
 @pytest.fixture(scope="session")
 def platform_stack() -> Iterator[Stack]:
     """The stack itself, for tests that restart a part of it. They leave it healthy."""
-    with new_home() as home, Stack(home, Ports.free(), PLATFORM) as stack:
+    with _new_platform() as stack:
         yield stack
 
 

@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +19,7 @@ import pytest
 
 from faultline.adapters.postgres.migration import migrate
 from faultline.local.home import Endpoints
+from faultline.local.stack import Stack
 from faultline.ports.registry import ModelRegistry
 from faultline.settings import KafkaSettings, RegistrySettings
 from faultline.topics import ALL
@@ -26,7 +27,9 @@ from faultline.topics import ALL
 if TYPE_CHECKING:
     from faultline.adapters.kafka import KafkaBroker
 
-_PATIENCE_S = 90.0
+_PATIENCE_S = 300.0
+# A module's first test also starts its platform; on a machine that has other things to do.
+_LONGEST_S = 900
 _LOOK_EVERY_S = 0.1
 
 _MODULES: Mapping[str, tuple[str, ...]] = {
@@ -124,9 +127,30 @@ class Services:
             yield running
 
 
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(_LONGEST_S))
+
+
 @pytest.fixture(scope="session")
 def until() -> Until:
     return _until
+
+
+@pytest.fixture(scope="module")
+def platform_stack(
+    new_platform: Callable[[], AbstractContextManager[Stack]],
+) -> Iterator[Stack]:
+    """One for each module: none has to work off what others left in the queue and the topics."""
+    with new_platform() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def platform(platform_stack: Stack) -> Endpoints:
+    """Addresses of the module's Kafka, PostgreSQL (migrations not applied) and MLflow."""
+    return platform_stack.endpoints
 
 
 @pytest.fixture
@@ -136,7 +160,7 @@ def services(platform: Endpoints, tmp_path: Path) -> Services:
 
 @pytest.fixture(scope="module")
 def broker(platform: Endpoints) -> Iterator[KafkaBroker]:
-    """The session's Kafka with all topics, on a database that is migrated."""
+    """The module's Kafka with all topics, on a database that is migrated."""
     # Here, as the warnings of kafka-python's own are let pass only when the tests are configured.
     from faultline.adapters.kafka import KafkaBroker  # noqa: PLC0415
 

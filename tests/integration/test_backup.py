@@ -41,7 +41,7 @@ class Until(Protocol):
 
 
 class OwnDatabase:
-    """A database on the session's server, which can be lost."""
+    """A database on the module's server, which can be lost."""
 
     def __init__(self, server_url: str) -> None:
         self.name = f"backup_{uuid.uuid4().hex[:12]}"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Until
 
 # A cold start of everything, on a machine that has other things to do.
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.real
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "prometheus"
@@ -152,7 +152,7 @@ def _process(folder: Path, port: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def stack(platform_stack: Stack, module_home: Path) -> Iterator[Stack]:
-    """Services of their own on the session's Kafka, PostgreSQL and MLflow."""
+    """Services of their own on the module's Kafka, PostgreSQL and MLflow."""
     given = platform_stack.endpoints
     external = External(kafka=given.kafka, postgres=given.database_url, mlflow=given.mlflow)
     with pytest.MonkeyPatch.context() as environment:
@@ -197,10 +197,10 @@ class Events:
         ):
             self._saw("up", 1)
             self._send(_HISTORY_ROWS)
-            first = trainer.wait(trainer.train(_KIND).job_id, timeout_s=180)
+            first = trainer.wait(trainer.train(_KIND).job_id, timeout_s=300)
             assert first.promoted, first.decision
             self._until(lambda: predictor.live_version(_KIND) == "1", "the version")
-            trainer.wait(trainer.train(_KIND, promotion="hold").job_id, timeout_s=180)
+            trainer.wait(trainer.train(_KIND, promotion="hold").job_id, timeout_s=300)
             self._saw("faultline_predictor_challenger_info", 1)
             for _ in range(3):
                 self._send(40)

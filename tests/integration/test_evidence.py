@@ -47,7 +47,7 @@ pytestmark = pytest.mark.real
 SENSORS = ("flow", "heat", "load")
 START_MS = 1_795_000_000_000
 STEP_MS = 1_000
-_PATIENCE_S = 60.0
+_PATIENCE_S = 300.0
 
 
 def ordinary(rows: int = 300, seed: int = 1) -> np.ndarray:

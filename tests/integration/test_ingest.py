@@ -31,7 +31,7 @@ from faultline.sources.http import HttpSink
 
 pytestmark = pytest.mark.real
 
-_PATIENCE_S = 90.0
+_PATIENCE_S = 300.0
 _LOOK_EVERY_S = 0.05
 _START_MS = 1_795_000_000_000
 

@@ -41,7 +41,7 @@ from services.trainer.settings import TrainerSettings
 
 pytestmark = pytest.mark.real
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 300.0
 _LOOK_EVERY_S = 0.02
 _START_MS = 1_795_000_000_000
 SICK = ["down", "hanging", "500"]

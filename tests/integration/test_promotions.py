@@ -39,7 +39,7 @@ from services.trainer.reconciliation import Reconciler
 
 pytestmark = pytest.mark.real
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 300.0
 _AT_ONCE = 4
 
 # A trainer that is killed, by a signal that it cannot catch, as soon as one call has been made.

@@ -43,7 +43,7 @@ from faultline.settings import KafkaSettings, RegistrySettings
 
 pytestmark = pytest.mark.real
 
-_PATIENCE_S = 120.0
+_PATIENCE_S = 300.0
 _LOOK_EVERY_S = 0.05
 _START_MS = 1_795_000_000_000
 

@@ -29,9 +29,8 @@ from faultline.ports.stores import RecordBatch
 from faultline.readings import Reading
 from faultline.settings import KafkaSettings, RegistrySettings
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.real
 
-# This trainer also does what other tests have left in the queue and on `drift.events`.
 _PATIENCE_S = 300.0
 _LOOK_EVERY_S = 0.05
 

@@ -90,7 +90,7 @@ class Whole:
         )
 
     def train(self, machine_type: str) -> Job:
-        return self.trainer.wait(self.trainer.train(machine_type).job_id, timeout_s=120)
+        return self.trainer.wait(self.trainer.train(machine_type).job_id, timeout_s=300)
 
     def wait_for_version(self, machine_type: str, version: str) -> None:
         until(
@@ -102,12 +102,12 @@ class Whole:
 def until(
     done: Callable[[], bool], what: str, progress: Callable[[], object] = lambda: None
 ) -> None:
-    wait_until(done, what, _CLOCK, progress=progress, patience_s=60)
+    wait_until(done, what, _CLOCK, progress=progress, patience_s=180)
 
 
 @pytest.fixture(scope="module")
 def whole(platform_stack: Stack, module_home: Path) -> Iterator[Whole]:
-    """Services of their own on the session's Kafka and PostgreSQL."""
+    """Services of their own on the module's Kafka and PostgreSQL."""
     given = platform_stack.endpoints
     with ExitStack() as open_:
         external = External(kafka=given.kafka, postgres=given.database_url, mlflow=given.mlflow)

@@ -1,4 +1,4 @@
-"""The scripts and examples of mlflow/, called as a person calls them, on the session's MLflow."""
+"""The scripts and examples of mlflow/, called as a person calls them, on a real MLflow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from faultline.local.stack import Stack
 
 FOLDER = Path(__file__).parents[3] / "mlflow"
 BIN = str(Path(sys.executable).parent)
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_BACKEND_STORE_URI", "MLFLOW_ARTIFACT_ROOT")
 
 Done = subprocess.CompletedProcess[str]
@@ -65,13 +65,13 @@ class Platform:
         return done.stdout
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def local(platform_stack: Stack) -> Platform:
-    """The session's stack, found by its home."""
+    """The module's stack, found by its home."""
     return Platform({"FAULTLINE_HOME": str(platform_stack.home.path)})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def uri(platform_stack: Stack) -> str:
     """Address of its MLflow."""
     return platform_stack.endpoints.mlflow

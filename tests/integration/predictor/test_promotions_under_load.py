@@ -41,7 +41,7 @@ pytestmark = pytest.mark.real
 
 _PROMOTIONS = 100
 _MACHINES = 3
-_PATIENCE_S = 90.0
+_PATIENCE_S = 300.0
 # The load leaves the rest of a small machine to what it loads.
 _EVERY_S = 0.02
 _LOOK_EVERY_S = 0.01
@@ -185,7 +185,6 @@ def promoted(world: World, until: Until) -> Promoted:
     return Promoted(load, said, rows, models)
 
 
-@pytest.mark.timeout(600)
 def test_a_hundred_promotions_leave_no_error_no_gap_and_no_mixture(
     world: World, promoted: Promoted
 ) -> None:
