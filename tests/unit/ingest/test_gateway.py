@@ -240,7 +240,9 @@ def test_a_gzip_bomb_in_several_members_is_refused(client: TestClient) -> None:
     assert client.post(URL, content=body, headers={"content-encoding": "gzip"}).status_code == 413
 
 
-@pytest.mark.parametrize("body", [b"plain", gzip.compress(b"[]")[:-4], gzip.compress(b"[]") + b"x"])
+@pytest.mark.parametrize(
+    "body", [b"plain", gzip.compress(b"[]", mtime=0)[:-4], gzip.compress(b"[]", mtime=0) + b"x"]
+)
 def test_what_is_not_gzip_is_refused(client: TestClient, body: bytes) -> None:
     response = client.post(URL, content=body, headers={"content-encoding": "gzip"})
     assert (response.status_code, "gzip" in response.json()["detail"]) == (400, True)
