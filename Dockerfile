@@ -27,7 +27,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 
 FROM builder AS trainer-environment
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --quiet --constraint requirements.lock --requirement pyproject.toml --extra trainer
+    uv pip install --quiet --constraint requirements.lock --requirement pyproject.toml --extra trainer --extra tracing
 
 FROM builder AS predictor-environment
 RUN --mount=type=cache,target=/root/.cache/uv \

@@ -57,6 +57,8 @@ class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True):
         What made somebody ask, in words.
     trigger_detail
         What exactly: which time of which schedule, what drifted, how much new data.
+    traceparent
+        The trace that it was asked for in, as W3C Trace Context has it; no part of what is wanted.
     """
 
     machine_type: str
@@ -71,6 +73,7 @@ class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True):
     requested_by: str = "api"
     trigger: str = "by hand"
     trigger_detail: str = ""
+    traceparent: str | None = None
 
 
 class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from faultline.ports.registry import ModelRegistry, ModelVersion
 from faultline.telemetry import logger
 from services.predictor.bundles import Bundles, gate_of, is_model_name, is_same
 from services.predictor.metrics import Metrics
+from services.predictor.ports import Reload, untraced
 from services.predictor.shelf import BundleShelf
 from services.predictor.slot import Loaded, ModelSlot, Origin
 
@@ -70,6 +71,8 @@ class ModelLoader:
         After which a refused version is tried again.
     role
         Whose alias.
+    reload
+        Entered while a version is loaded.
 
     Attributes
     ----------
@@ -89,6 +92,7 @@ class ModelLoader:
         poll_s: float,
         retry_s: float,
         role: Role = Role.CHAMPION,
+        reload: Reload = untraced,
     ) -> None:
         self.settled = threading.Event()
         self._registry = registry
@@ -97,6 +101,7 @@ class ModelLoader:
         self._announce = announce
         self._metrics = metrics
         self._role = role
+        self._reload = reload
         champion = role is Role.CHAMPION
         self._info = metrics.model_info if champion else metrics.challenger_info
         self._clock = clock
@@ -177,11 +182,11 @@ class ModelLoader:
         if self._is_refused(wanted):
             return
         try:
-            loaded = self._bundles.get(wanted)
+            with self._reload(name, wanted.version):
+                self._swap(name, self._bundles.get(wanted))
         except (InvalidBundle, NotFound, OSError) as error:
             self._refuse(wanted, str(error))
         else:
-            self._swap(name, loaded)
             if self._role is Role.CHAMPION:
                 self._metrics.reloads.labels(name).inc()
             self._forget_refusal(name)

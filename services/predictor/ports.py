@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from faultline.ports.broker import Broker
@@ -12,6 +13,14 @@ from faultline.ports.drift import DriftLog
 from faultline.ports.predictions import PredictionLog
 from faultline.ports.registry import ModelRegistry
 from faultline.ports.stores import FleetStore
+
+Reload = Callable[[str, str], AbstractContextManager[None]]
+"""Called with the name of a model and its version."""
+
+
+def untraced(model_name: str, version: str) -> AbstractContextManager[None]:  # noqa: ARG001
+    """Make no span of a reload."""
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,8 @@ class Ports:
         What drifted, and what each replica counted to tell it by.
     predictions
         Where predictions made over HTTP are logged; None when they are not.
+    reload
+        Entered while a version of a model is loaded: a span of its trace.
     """
 
     broker: Broker
@@ -38,3 +49,4 @@ class Ports:
     database: Callable[[], str | None]
     clock: Clock
     predictions: PredictionLog | None = None
+    reload: Reload = untraced

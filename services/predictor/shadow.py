@@ -45,6 +45,7 @@ def assemble_shadow(
         poll_s=_POLLS * settings.predictor_model_poll_s,
         retry_s=settings.predictor_model_retry_s,
         role=Role.CHALLENGER,
+        reload=ports.reload,
     )
     older_rows = OlderRows(
         ports.store, metrics=metrics, clock=ports.clock, retry_s=settings.predictor_retry_s

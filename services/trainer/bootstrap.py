@@ -6,6 +6,7 @@ from faultline.adapters.clock import SystemClock
 from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.mlflow import MlflowRegistry
 from faultline.adapters.postgres import PostgresDatabase
+from faultline.adapters.tracing import open_tracing
 from faultline.service import serve
 from faultline.telemetry import configure_logging
 from services.trainer.assembly import Ports, assemble
@@ -16,14 +17,15 @@ def main() -> int:
     """Run the trainer until it is told to stop; returns the exit status."""
     settings = TrainerSettings()
     configure_logging("trainer", settings.log_level, settings.log_format)
+    tracing = open_tracing(settings, "trainer")
     broker = KafkaBroker(settings, client_id="faultline-trainer")
     database = PostgresDatabase(settings.database_url)
     registry = MlflowRegistry(settings)
     ports = Ports(
-        broker=broker,
+        broker=tracing.broker(broker),
         registry=registry,
         store=database.fleet_store(),
-        queue=database.job_queue(),
+        queue=tracing.queue(database.job_queue()),
         promotion_log=database.promotion_log(),
         gate_log=database.gate_log(),
         comparisons=database.comparison_store(),
@@ -35,7 +37,9 @@ def main() -> int:
     )
     try:
         trainer = assemble(settings, ports)
-        return serve(trainer.app, settings.http_host, settings.trainer_port, trainer.loops)
+        app = tracing.app(trainer.app)
+        return serve(app, settings.http_host, settings.trainer_port, trainer.loops)
     finally:
         broker.close()
         database.dispose()
+        tracing.close()

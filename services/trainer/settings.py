@@ -10,13 +10,19 @@ from faultline.settings import (
     KafkaSettings,
     RegistrySettings,
     ServiceSettings,
+    TracingSettings,
 )
 from services.trainer.gate import GateLimits
 from services.trainer.schedule import Schedules, parse_schedules
 
 
 class TrainerSettings(
-    ServiceSettings, KafkaSettings, DatabaseSettings, RegistrySettings, AlarmSettings
+    ServiceSettings,
+    TracingSettings,
+    KafkaSettings,
+    DatabaseSettings,
+    RegistrySettings,
+    AlarmSettings,
 ):
     """Where the trainer listens, how it works off its jobs, and what its gate asks for."""
 

@@ -1,4 +1,4 @@
-"""One trace through the processes of gateway, predictor and recorder, seen by a collector."""
+"""One trace through the processes of all services, seen by a collector."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from faultline import topics, verdicts
+from faultline.adapters.postgres import PostgresDatabase
+from faultline.client import TrainerClient
+from faultline.events import model_name
+from faultline.local.home import Endpoints
 from faultline.ports.broker import Message, Partition
+from faultline.ports.stores import RecordBatch
 from faultline.readings import Reading, decode, encode, make_reading
+from faultline.sources.plant import Plant
 
 if TYPE_CHECKING:
     from faultline.adapters.kafka import KafkaBroker
@@ -89,12 +95,12 @@ def collector() -> Iterator[Collector]:
     collector.server.server_close()
 
 
-def _messages(broker: KafkaBroker, topic: topics.Topic, machine_id: str) -> list[Message]:
+def _messages(broker: KafkaBroker, topic: topics.Topic, key: str) -> list[Message]:
     return [
         message
         for number in range(topic.partitions)
         for message in broker.read(Partition(topic.name, number))
-        if message.key == machine_id.encode()
+        if message.key == key.encode()
     ]
 
 
@@ -148,6 +154,59 @@ def test_one_trace_leads_from_the_request_to_the_verdict_and_its_row(
     # What the reading brought itself is as it was.
     [sent] = _messages(broker, topics.READINGS, reading.machine_id)
     assert [one.traceparent for one in decode(sent.value).readings] == [own]
+
+
+def _store(database_url: str, plant: Plant, rows: int) -> None:
+    database = PostgresDatabase(database_url)
+    readings = list(plant.readings(_START_MS, _START_MS + rows * plant.interval_ms))
+    database.record_store().record("test", RecordBatch({}, readings), lambda _: None)
+    database.dispose()
+
+
+def test_one_trace_leads_from_the_request_to_train_to_the_reload(
+    services: Services,
+    platform: Endpoints,
+    broker: KafkaBroker,
+    collector: Collector,
+    until: Until,
+) -> None:
+    kind = f"traced{uuid4().hex[:8]}"
+    _store(platform.database_url, Plant(2, seed=7, machine_type=kind, period_rows=240), 900)
+    trace, caller = uuid4().hex, uuid4().hex[:16]
+    settings = {"FAULTLINE_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    with (
+        services.running("predictor", settings),
+        services.running("trainer", settings) as trainer,
+    ):
+        answer = trainer.http.post(
+            "/api/v1/ml/models/train",
+            json={"machine_type": kind},
+            headers={"traceparent": f"00-{trace}-{caller}-01"},
+        )
+        assert answer.status_code == 202
+        with TrainerClient(trainer.url) as client:
+            assert client.wait(answer.json()["job_id"], timeout_s=120).promoted
+        wanted = {
+            ("faultline-trainer", "POST /api/v1/ml/models/train"),
+            ("faultline-trainer", "train"),
+            ("faultline-trainer", "reading the history"),
+            ("faultline-trainer", "fitting to"),
+            ("faultline-trainer", "registering the version"),
+            ("faultline-trainer", "promoting the version"),
+            ("faultline-predictor", "reload"),
+        }
+        until(lambda: set(collector.of(trace)) >= wanted, "the spans of trainer and predictor")
+
+    spans = collector.of(trace)
+    request = spans["faultline-trainer", "POST /api/v1/ml/models/train"]
+    job = spans["faultline-trainer", "train"]
+    assert (request.parent, job.parent) == (caller, request.own)
+    steps = [span for (_, name), span in spans.items() if name not in {"train", "reload"}]
+    assert {span.parent for span in steps if span != request} == {job.own}
+    told = _messages(broker, topics.MODEL_EVENTS, model_name(kind))
+    parents = [dict(one.headers)["traceparent"].decode().split("-") for one in told]
+    assert {parent[1] for parent in parents} == {trace}
+    assert spans["faultline-predictor", "reload"].parent in {parent[2] for parent in parents}
 
 
 def test_without_a_collector_messages_have_no_headers(

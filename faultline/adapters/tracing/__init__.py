@@ -1,4 +1,4 @@
-"""Traces, where they are asked for: from a request through Kafka's headers to the verdict.
+"""Traces, where they are asked for: from a reading to its verdict, from a training to its reload.
 
 Without an address to send them to, nothing is wrapped and nothing is imported: what is off costs
 nothing.
@@ -6,10 +6,13 @@ nothing.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 from starlette.types import ASGIApp
 
 from faultline.errors import FaultlineError
 from faultline.ports.broker import Broker
+from faultline.ports.jobs import JobQueue
 from faultline.settings import TracingSettings
 
 __all__ = ["Tracing", "open_tracing"]
@@ -25,6 +28,14 @@ class Tracing:
     def app(self, app: ASGIApp) -> ASGIApp:
         """Let each request be a span."""
         return app
+
+    def queue(self, queue: JobQueue) -> JobQueue:
+        """Let jobs carry the trace of who asks for them, and be worked on within it."""
+        return queue
+
+    def reload(self, model_name: str, version: str) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Let the loading of a version be a span of the trace that an event told of it in."""
+        return nullcontext()
 
     def close(self) -> None:
         """Send what is left."""

@@ -12,18 +12,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from types import MappingProxyType
 
-from opentelemetry.context import Context
-from opentelemetry.trace import (
-    Link,
-    Span,
-    SpanKind,
-    Tracer,
-    get_current_span,
-    set_span_in_context,
-)
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import Link, Span, SpanKind, Tracer, get_current_span
 
 from faultline import topics
+from faultline.adapters.tracing.headers import context_of, headers_of
+from faultline.adapters.tracing.reloads import Reloads, TracedTail
 from faultline.ports.broker import (
     Broker,
     Consumer,
@@ -37,9 +30,9 @@ from faultline.ports.broker import (
 )
 from faultline.topics import Topic
 
-_CONTEXT = TraceContextTextMapPropagator()
-_CARRYING = {topics.READINGS.name, topics.VERDICTS.name, topics.ALARMS.name}
-_HEADERS = ("traceparent", "tracestate")
+_CARRYING = {
+    each.name for each in (topics.READINGS, topics.VERDICTS, topics.ALARMS, topics.MODEL_EVENTS)
+}
 
 # By key.
 _under_way: ContextVar[Mapping[bytes, Span]] = ContextVar("under_way", default=MappingProxyType({}))
@@ -48,9 +41,10 @@ _under_way: ContextVar[Mapping[bytes, Span]] = ContextVar("under_way", default=M
 class TracedBroker:
     """See `faultline.ports.broker.Broker`; what goes through its producers and groups is traced."""
 
-    def __init__(self, broker: Broker, tracer: Tracer) -> None:
+    def __init__(self, broker: Broker, tracer: Tracer, reloads: Reloads) -> None:
         self._broker = broker
         self._tracer = tracer
+        self._reloads = reloads
 
     def producer(self) -> Producer:
         """Open a producer, which gives messages their trace to carry."""
@@ -63,8 +57,9 @@ class TracedBroker:
         return TracedConsumer(self._broker.consumer(group, topics, listener), group, self._tracer)
 
     def tail(self, topic: Topic) -> Tail:
-        """Follow a topic from now on."""
-        return self._broker.tail(topic)
+        """Follow a topic from now on; what tells of a version gives its reload the trace."""
+        tail = self._broker.tail(topic)
+        return TracedTail(tail, self._reloads) if topic == topics.MODEL_EVENTS else tail
 
     def read(self, partition: Partition) -> Iterator[Message]:
         """All messages of a partition."""
@@ -95,7 +90,8 @@ class TracedProducer:
     ) -> Delivery:
         """Hand a message over, with the trace that it belongs to if that is kept."""
         if topic in _CARRYING:
-            headers = (*headers, *_carried(key))
+            span = _under_way.get().get(key) if key is not None else None
+            headers = (*headers, *headers_of(span or get_current_span()))
         return self._producer.send(topic, key, value, headers, partition)
 
     def flush(self, timeout_s: float) -> None:
@@ -149,7 +145,7 @@ class TracedConsumer:
         for message in messages:
             if not message.headers:
                 continue
-            context = _context_of(message.headers)
+            context = context_of(message.headers)
             if context is None:
                 continue
             # Verdicts of several messages of a machine travel in one: it continues the first's
@@ -179,27 +175,3 @@ class TracedConsumer:
         for span in spans:
             span.end()
         _under_way.set(MappingProxyType({}))
-
-
-def _carried(key: bytes | None) -> Headers:
-    span = _under_way.get().get(key) if key is not None else None
-    span = span or get_current_span()
-    # Neither the bytes nor the next one's time for what nobody will see.
-    if not span.get_span_context().trace_flags.sampled:
-        return ()
-    carrier: dict[str, str] = {}
-    _CONTEXT.inject(carrier, set_span_in_context(span))
-    return tuple((name, content.encode()) for name, content in carrier.items())
-
-
-def _context_of(headers: Headers) -> Context | None:
-    """The trace that a message comes with, if it is kept."""
-    carrier = {
-        name: content.decode("latin-1")
-        for name, content in headers
-        if name in _HEADERS and content is not None
-    }
-    if "traceparent" not in carrier:
-        return None
-    context = _CONTEXT.extract(carrier)
-    return context if get_current_span(context).get_span_context().trace_flags.sampled else None

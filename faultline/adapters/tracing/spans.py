@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -11,9 +13,12 @@ from starlette.types import ASGIApp
 
 from faultline import __version__
 from faultline.adapters.tracing import Tracing
+from faultline.adapters.tracing.jobs import TracedJobQueue
 from faultline.adapters.tracing.messages import TracedBroker
+from faultline.adapters.tracing.reloads import Reloads
 from faultline.adapters.tracing.requests import TracedApp
 from faultline.ports.broker import Broker
+from faultline.ports.jobs import JobQueue
 
 
 class OpenTelemetry(Tracing):
@@ -38,14 +43,23 @@ class OpenTelemetry(Tracing):
         )
         self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer("faultline", __version__)
+        self._reloads = Reloads(self._tracer)
 
     def broker(self, broker: Broker) -> Broker:
         """Let messages carry the trace that they belong to, and be followed by it."""
-        return TracedBroker(broker, self._tracer)
+        return TracedBroker(broker, self._tracer, self._reloads)
 
     def app(self, app: ASGIApp) -> ASGIApp:
         """Let each request be a span."""
         return TracedApp(app, self._tracer)
+
+    def queue(self, queue: JobQueue) -> JobQueue:
+        """Let jobs carry the trace of who asks for them, and be worked on within it."""
+        return TracedJobQueue(queue, self._tracer)
+
+    def reload(self, model_name: str, version: str) -> AbstractContextManager[None]:
+        """Let the loading of a version be a span of the trace that an event told of it in."""
+        return self._reloads.reload(model_name, version)
 
     def close(self) -> None:
         """Send what is left."""
