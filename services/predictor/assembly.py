@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from faultline import __version__
-from faultline.ports.feed import Feed
 from faultline.service import Loop
 from faultline.web import equip
 from services.predictor.api import routes
@@ -19,8 +18,6 @@ from services.predictor.drift import DriftWatch
 from services.predictor.drift_api import drift_routes
 from services.predictor.fleet import Fleet
 from services.predictor.invocations import invocation_routes
-from services.predictor.live import LiveEvents
-from services.predictor.live_api import ending_at_a_signal, live_routes
 from services.predictor.loader import ModelLoader
 from services.predictor.metrics import Metrics
 from services.predictor.news import Announcer, ModelNews
@@ -43,7 +40,7 @@ _STEP_S = 0.2
 _ABOUT = """Judges readings as they stream, and answers what it knows of the fleet.
 
 Verdicts and alarms are on the topics `sensor.verdicts` and `sensor.alarms`; here they are read from
-the store, and followed as they come."""
+the store."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +58,8 @@ class Predictor:
     metrics: Metrics
 
 
-def assemble(settings: PredictorSettings, ports: Ports, feed: Feed | None = None) -> Predictor:
-    """Put the predictor together, with its last good models loaded from disk.
-
-    Parameters
-    ----------
-    feed
-        Where the live stream's events come from; without one there is no such stream.
-    """
+def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
+    """Put the predictor together, with its last good models loaded from disk."""
     metrics = Metrics()
     slot = ModelSlot()
     shadow = assemble_shadow(settings, ports, metrics, slot)
@@ -141,18 +132,7 @@ def assemble(settings: PredictorSettings, ports: Ports, feed: Feed | None = None
         predict = record.recorded(fleet.predict)
         loops.append(Loop("prediction-log", record.run))
     most_bytes = settings.predictor_request_bytes
-    live = None
-    if feed is not None:
-        live = LiveEvents(feed, metrics=metrics, retry_s=settings.predictor_retry_s)
-        loops.append(Loop("live", live.run))
-    app = FastAPI(
-        title="Faultline predictor",
-        version=__version__,
-        description=_ABOUT,
-        lifespan=None if live is None else ending_at_a_signal(live),
-    )
-    if live is not None:
-        app.include_router(live_routes(live))
+    app = FastAPI(title="Faultline predictor", version=__version__, description=_ABOUT)
     app.include_router(
         comparison_routes(
             slot, shadow.slot, shadow.contests, shadow.loader.refusals, ports.comparisons

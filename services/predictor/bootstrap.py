@@ -6,7 +6,6 @@ import logging
 
 from faultline.adapters.clock import SystemClock
 from faultline.adapters.kafka import KafkaBroker
-from faultline.adapters.kafka.feed import KafkaFeed
 from faultline.adapters.mlflow import MlflowRegistry
 from faultline.adapters.mlflow.predictions import MlflowPredictionRuns, MlflowPredictionTables
 from faultline.adapters.postgres import PostgresDatabase
@@ -40,9 +39,7 @@ def main() -> int:
         reload=tracing.reload,
     )
     try:
-        predictor = assemble(
-            settings, ports, KafkaFeed(settings, client_id="faultline-predictor-live")
-        )
+        predictor = assemble(settings, ports)
         app = tracing.app(predictor.app)
         return serve(app, settings.http_host, settings.predictor_port, predictor.loops)
     finally:
