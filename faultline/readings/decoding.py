@@ -127,9 +127,17 @@ def _shaped(raw: bytes | msgspec.Raw) -> WireReading:
     try:
         return _one.decode(raw)
     except msgspec.ValidationError as error:
-        raise InvalidReading(explain(bytes(raw), error)) from error
+        raise InvalidReading(_misshapen(bytes(raw), error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _unreadable(bytes(raw), error) from error
+
+
+def _misshapen(raw: bytes, error: msgspec.ValidationError) -> str:
+    try:
+        return explain(raw, error)
+    except RecursionError as deep:
+        # Decoding stopped at the first fault; only looking for its name went down there.
+        return str(_unreadable(raw, deep))
 
 
 def _unreadable(value: bytes, error: Exception) -> InvalidReading:

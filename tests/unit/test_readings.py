@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -18,6 +19,7 @@ from faultline.readings import (
     MAX_TIMESTAMP_MS,
     Decoded,
     Reading,
+    Refusal,
     by_machine,
     chunked,
     decode,
@@ -65,9 +67,41 @@ almost_readings = st.fixed_dictionaries(
     },
 )
 
+FRAGMENTS = [
+    *(
+        b"\xff",
+        b"\xed\xa0\x80",
+        b"\\ud800",
+        b"\\u0000",
+        b"\0",
+        b"\n",
+        b"\x1b[2J",
+        b'"',
+        b"\\",
+        b",",
+    ),
+    *(b"[" * 10_000, b'{"a":' * 10_000, b'"x":' + b"[" * 10_000 + b"]" * 10_000 + b","),
+    *(b"NaN", b"-Infinity", b"1" + b"0" * 400, b"e308", b"true", b"null", b'"machine_id":5,'),
+]
+
 
 def _wire(**fields: object) -> bytes:
     return json.dumps({**json.loads(PUMP), **fields}).encode()
+
+
+def _nested(field: bytes, opening: bytes, closing: bytes) -> bytes:
+    """A reading whose field is nested 10,000 deep."""
+    deep = opening * 10_000 + b"1" + closing * 10_000
+    own = PUMP.encode().replace(b'"%s":' % field, b'"other":')
+    return own[:-1] + b',"%s":%s}' % (field, deep)
+
+
+def _decoded(way: Callable[[bytes], Decoded], value: bytes) -> Decoded:
+    """What is made of a message; one that is refused as a whole is one refusal."""
+    try:
+        return way(value)
+    except InvalidReading as error:
+        return Decoded([], [Refusal(0, str(error))])
 
 
 def _reason(value: bytes) -> str:
@@ -104,6 +138,23 @@ def test_any_bytes_are_decoded_or_refused(value: bytes) -> None:
         except InvalidReading:
             continue
         assert decoded.readings or decoded.refusals
+
+
+@given(
+    st.lists(readings, min_size=1, max_size=3),
+    st.lists(st.tuples(st.integers(0, 1 << 16), st.sampled_from(FRAGMENTS)), max_size=4),
+)
+def test_messages_with_anything_put_into_them_are_decoded_or_refused_in_utf_8(
+    batch: list[Reading], fragments: list[tuple[int, bytes]]
+) -> None:
+    value = encode_batch(batch)
+    for place, fragment in fragments:
+        at = place % len(value)
+        value = value[:at] + fragment + value[at:]
+    for way in (decode, decode_lines):
+        decoded = _decoded(way, value)
+        assert all(reason.encode() for _, reason in decoded.refusals)
+        assert all(decode(encode(each)) == Decoded([each], []) for each in decoded.readings)
 
 
 @given(st.lists(almost_readings, min_size=1, max_size=4))
@@ -150,6 +201,11 @@ def test_messages_hold_every_reading_once_in_each_machines_order(
         (b"[" * 100_000, "message is nested too deeply"),
         (b'{"a":' * 100_000, "message is nested too deeply"),
         (b'[1,{"a":' * 100_000, "message is nested too deeply"),
+        (_nested(b"machine_id", b"[", b"]"), "message is nested too deeply"),
+        (_nested(b"timestamp", b'{"a":', b"}"), "message is nested too deeply"),
+        (_nested(b"sensors", b"[", b"]"), "message is nested too deeply"),
+        (_nested(b"sensors", b'{"a":', b"}"), "message is nested too deeply"),
+        (_nested(b"unknown", b"[", b"]"), "message is nested too deeply"),
         (b"{}", "machine_id: is missing"),
         (b'{"machine_id":"a","sensors":{"p":1}}', "timestamp: is missing"),
         (b'{"machine_id":"a","timestamp":1}', "sensors: is missing"),
