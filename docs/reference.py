@@ -116,6 +116,7 @@ _SETTINGS: tuple[tuple[str, tuple[type[BaseModel], ...]], ...] = (
             settings.TracingSettings,
             settings.KafkaSettings,
             settings.DatabaseSettings,
+            settings.RetentionSettings,
             settings.RegistrySettings,
             settings.AlarmSettings,
         ),

@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from faultline.alarms import AlarmPolicy
+from faultline.retention import Retention
 
 CONFIG = SettingsConfigDict(
     env_prefix="FAULTLINE_", env_file=None, extra="ignore", frozen=True, populate_by_name=True
@@ -110,6 +111,36 @@ class DatabaseSettings(BaseSettings):
         description="SQLAlchemy URL of the Faultline database.",
         repr=False,
     )
+
+
+class RetentionSettings(BaseSettings):
+    """How long PostgreSQL's rows are kept; the recorder drops them, the trainer says which."""
+
+    model_config = CONFIG
+
+    retention_readings_days: int = Field(
+        0,
+        ge=0,
+        description="Days that readings are kept, whole months at a time: one goes when all of it "
+        "is older. 0 keeps them for ever.",
+    )
+    retention_verdicts_days: int = Field(
+        0, ge=0, description="The same for verdicts, by the time of their readings."
+    )
+    retention_events_days: int = Field(
+        0,
+        ge=0,
+        description="Days that closed alarms (by when they closed) and drift events are kept; 0 "
+        "keeps them for ever.",
+    )
+
+    def retention(self) -> Retention:
+        """The same as one."""
+        return Retention(
+            readings_days=self.retention_readings_days,
+            verdicts_days=self.retention_verdicts_days,
+            events_days=self.retention_events_days,
+        )
 
 
 class RegistrySettings(BaseSettings):

@@ -1,6 +1,6 @@
-"""Retires what is old, and reports dead letters and stale models.
+"""Drops and retires what is old, and reports dead letters and stale models.
 
-It only shows what it would retire, unless the parameter or the variable `apply` is true.
+It only shows what it would change, unless the parameter or the variable `apply` is true.
 """
 
 from __future__ import annotations
@@ -31,7 +31,18 @@ from model_lifecycle.upkeep import dead_letters, outdated, stale, unused
     **COMMON,
 )
 def maintenance() -> None:
-    """Old versions in Staging, old runs, dead letters, stale models; then one report."""
+    """Old readings, versions in Staging and runs, dead letters, stale models; then one report."""
+
+    @task
+    def drop_old_readings() -> dict[str, Any]:
+        """Have the trainer drop what has outlived the retention of Faultline's settings.
+
+        Readings, verdicts, closed alarms and drift events. The recorder does so by itself, too.
+        """
+        applied = setting("apply", False, get_current_context()["params"])
+        with the_trainer() as trainer:
+            found = trainer.apply_retention(dry_run=not applied)
+        return {"applied": applied, "days": found["days"], "expired": found["expired"]}
 
     @task
     def archive_old_candidates() -> dict[str, Any]:
@@ -81,6 +92,7 @@ def maintenance() -> None:
 
     @task
     def report(
+        readings: dict[str, Any],
         versions: dict[str, Any],
         runs: dict[str, Any],
         letters: dict[str, int],
@@ -89,6 +101,7 @@ def maintenance() -> None:
         """All of it in one place; sent when there are dead letters or stale models."""
         told = {
             "event": "maintenance",
+            "retention": readings,
             "candidates": versions,
             "runs": runs,
             "dead_letters": letters,
@@ -99,7 +112,13 @@ def maintenance() -> None:
             send(told)
         return told
 
-    report(archive_old_candidates(), delete_old_runs(), count_dead_letters(), find_stale_models())
+    report(
+        drop_old_readings(),
+        archive_old_candidates(),
+        delete_old_runs(),
+        count_dead_letters(),
+        find_stale_models(),
+    )
 
 
 maintenance()

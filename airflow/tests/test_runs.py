@@ -129,6 +129,11 @@ class TestOneModel:
         limits = {"keep_staging_days": 0, "keep_runs_days": 0, "stale_after_days": 0}
         shown = run_dag("maintenance", FIRST, **limits)
         [report] = xcoms(shown, "report")
+        assert report["retention"] == {
+            "applied": False,
+            "days": {"readings": 0, "verdicts": 0, "events": 0},
+            "expired": [],
+        }
         assert report["candidates"] == {"applied": False, "versions": ["faultline-pump 1"]}
         assert report["runs"]["runs"] == [old]
         assert report["dead_letters"] == {}

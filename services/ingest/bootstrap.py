@@ -16,6 +16,7 @@ from services.ingest.gateway.metrics import GatewayMetrics
 from services.ingest.recorder.api import recorder_app
 from services.ingest.recorder.application import Recorder
 from services.ingest.recorder.dead_letters import DeadLetterQueue
+from services.ingest.recorder.keeper import Keeper
 from services.ingest.recorder.metrics import RecorderMetrics
 from services.ingest.recorder.stream import BatchLimits, RecorderStream
 from services.ingest.settings import GatewaySettings, RecorderSettings
@@ -60,11 +61,12 @@ def recorder() -> int:
     broker = KafkaBroker(settings, client_id="faultline-recorder")
     database = PostgresDatabase(settings.database_url)
     clock = SystemClock()
+    retention = settings.retention()
     try:
         letters = DeadLetterQueue(broker.producer(), clock, metrics)
         stream = RecorderStream(
             tracing.broker(broker),
-            Recorder(database.record_store(), letters, metrics),
+            Recorder(database.record_store(), letters, metrics, clock, retention),
             clock,
             metrics,
             BatchLimits(
@@ -76,7 +78,8 @@ def recorder() -> int:
         )
         checks = {"kafka": broker.ping, "postgres": database.ping, "stream": stream.check}
         app = recorder_app(checks, metrics)
-        loops = [Loop("recorder", stream.run)]
+        keeper = Keeper(database.retention_store(), retention, metrics, clock)
+        loops = [Loop("recorder", stream.run), Loop("keeper", keeper.run)]
         return serve(app, settings.http_host, settings.recorder_port, loops)
     finally:
         broker.close()

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from faultline.settings import DatabaseSettings, KafkaSettings, ServiceSettings, TracingSettings
+from faultline.settings import (
+    DatabaseSettings,
+    KafkaSettings,
+    RetentionSettings,
+    ServiceSettings,
+    TracingSettings,
+)
 
 _MIB = 1024 * 1024
 
@@ -30,7 +36,9 @@ class GatewaySettings(ServiceSettings, TracingSettings, KafkaSettings):
     )
 
 
-class RecorderSettings(ServiceSettings, TracingSettings, KafkaSettings, DatabaseSettings):
+class RecorderSettings(
+    ServiceSettings, TracingSettings, KafkaSettings, DatabaseSettings, RetentionSettings
+):
     """Where the recorder shows its health and how much it stores at once."""
 
     recorder_port: int = Field(8003, ge=1, le=65535, description="The recorder's HTTP port.")

@@ -18,6 +18,7 @@ from faultline.ports.gate_log import GateLog
 from faultline.ports.jobs import JobQueue
 from faultline.ports.promotions import PromotionLog
 from faultline.ports.registry import ModelRegistry
+from faultline.ports.retention import RetentionStore
 from faultline.ports.stores import FleetStore
 from faultline.ports.triggers import TriggerLog
 from faultline.service import Loop
@@ -37,6 +38,7 @@ from services.trainer.plots import draw_plots
 from services.trainer.probation import Probation
 from services.trainer.promotion import Promotions
 from services.trainer.reconciliation import Reconciler
+from services.trainer.retention_api import retention_routes
 from services.trainer.revision import git_commit
 from services.trainer.settings import TrainerSettings
 from services.trainer.training import Rules, Training
@@ -66,6 +68,7 @@ class Ports:
     gate_log: GateLog
     comparisons: ComparisonStore
     trigger_log: TriggerLog
+    retention: RetentionStore
     clock: Clock
     database: Callable[[], str | None]
     tracking: Callable[[], str | None]
@@ -186,6 +189,7 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
             settings.trainer_max_backtest_rows,
         )
     )
+    app.include_router(retention_routes(ports.retention, settings.retention(), ports.clock))
     checks = {"database": ports.database, "mlflow": ports.tracking, "kafka": ports.stream}
     equip(app, checks, metrics.registry)
     return Trainer(

@@ -30,6 +30,7 @@ def main() -> int:
         gate_log=database.gate_log(),
         comparisons=database.comparison_store(),
         trigger_log=database.trigger_log(),
+        retention=database.retention_store(),
         clock=SystemClock(),
         database=database.ping,
         tracking=registry.ping,

@@ -9,6 +9,7 @@ from faultline.settings import (
     DatabaseSettings,
     KafkaSettings,
     RegistrySettings,
+    RetentionSettings,
     ServiceSettings,
     TracingSettings,
 )
@@ -21,6 +22,7 @@ class TrainerSettings(
     TracingSettings,
     KafkaSettings,
     DatabaseSettings,
+    RetentionSettings,
     RegistrySettings,
     AlarmSettings,
 ):

@@ -12,18 +12,19 @@ import pytest
 from sqlalchemy import Engine, text
 
 from faultline.adapters.postgres import PostgresDatabase
-from faultline.adapters.postgres.partitions import drop_partitions_before
+from faultline.adapters.postgres.schema import BY_MONTH
 from faultline.errors import Conflict, StaleOffsets, Unavailable
 from faultline.ports.broker import Partition
+from faultline.ports.retention import Kept
 from faultline.ports.stores import HistoryQuery, OffsetRange, RecordBatch, Recorded
 from faultline.readings import Reading, make_reading, parse_timestamp
-from faultline.verdicts import Status, Verdict, VerdictBatch
 
 GROUP = "recorder"
 READINGS = Partition("sensor.readings", 0)
 DEADLINE_S = 20.0
 MARCH = parse_timestamp("2031-03-31T23:59:59.999Z")
 APRIL = parse_timestamp("2031-04-01T00:00:00.000Z")
+OLD = {Kept.READINGS: APRIL, Kept.VERDICTS: APRIL}
 
 
 def reading(at_ms: int, value: float = 1.0, machine: str = "pump-07") -> Reading:
@@ -36,6 +37,12 @@ def batch(*readings: Reading, first: int = 0) -> RecordBatch:
 
 def unexpected(conflicts: Sequence[int]) -> None:
     raise AssertionError(f"no conflict was expected, got {conflicts}")
+
+
+def drop_old(database: PostgresDatabase) -> None:
+    store = database.retention_store()
+    for expired in store.expired(OLD):
+        store.drop(expired)
 
 
 def kill_connections(engine: Engine) -> None:
@@ -218,7 +225,7 @@ def test_a_batch_makes_the_months_that_it_needs(postgres: PostgresDatabase, engi
 def test_recorders_that_need_the_same_new_month_at_once_both_store(
     postgres: PostgresDatabase, engine: Engine
 ) -> None:
-    drop_partitions_before(postgres, APRIL)
+    drop_old(postgres)
     start = threading.Barrier(4, timeout=DEADLINE_S)
 
     def record(number: int) -> int:
@@ -233,24 +240,69 @@ def test_recorders_that_need_the_same_new_month_at_once_both_store(
 
 
 @pytest.mark.real
-def test_retention_drops_the_months_that_have_ended(
+def test_a_month_that_is_in_use_is_left_and_keeps_nobody_waiting(
     postgres: PostgresDatabase, engine: Engine
 ) -> None:
-    verdicts = VerdictBatch(
-        machine_id="pump-07",
-        machine_type="pump",
-        verdicts=(Verdict(timestamp_ms=MARCH, status=Status.NO_MODEL),),
-    )
-    old_and_new = RecordBatch({}, [reading(MARCH), reading(APRIL)], [verdicts])
-    postgres.record_store().record(GROUP, old_and_new, unexpected)
-    drop_partitions_before(postgres, APRIL - 1)
-    assert len(postgres.fleet_store().readings("pump-07").timestamps_ms) == 2
+    postgres.record_store().record(GROUP, batch(reading(MARCH), reading(APRIL)), unexpected)
+    store = postgres.retention_store()
+    [march] = [one for one in store.expired(OLD) if one.name == "readings_y2031m03"]
+    with engine.begin() as reader:
+        reader.execute(text("SELECT count(*) FROM readings")).all()
+        with pytest.raises(Unavailable, match="lock timeout"):
+            store.drop(march)
+    fleet = postgres.fleet_store()
+    assert len(fleet.readings("pump-07").timestamps_ms) == 2
+    assert store.drop(march)
+    assert len(fleet.readings("pump-07").timestamps_ms) == 1
+    assert fleet.machine("pump-07").readings == 2
 
-    dropped = drop_partitions_before(postgres, APRIL)
-    assert {"readings_y2031m03", "verdicts_y2031m03"} <= set(dropped)
-    assert postgres.fleet_store().readings("pump-07").timestamps_ms.tolist() == [APRIL]
-    assert postgres.fleet_store().verdicts("pump-07") == []
-    assert postgres.fleet_store().machine("pump-07").readings == 2
+
+@pytest.mark.real
+def test_of_two_who_drop_at_once_one_does(postgres: PostgresDatabase, engine: Engine) -> None:
+    postgres.record_store().record(GROUP, batch(reading(MARCH)), unexpected)
+    store = postgres.retention_store()
+    [march] = [one for one in store.expired(OLD) if one.name == "readings_y2031m03"]
+    with engine.begin() as other:
+        other.execute(text("SELECT pg_advisory_xact_lock(7215005)"))
+        assert not store.drop(march)
+    assert store.drop(march)
+
+
+@pytest.mark.real
+def test_alarms_go_with_their_events(postgres: PostgresDatabase, engine: Engine) -> None:
+    with engine.begin() as connection:
+        for alarm_id, closed_at in (("old", MARCH), ("new", APRIL)):
+            connection.execute(
+                text(
+                    "INSERT INTO alarms (alarm_id, machine_id, machine_type, state, began_at,"
+                    " opened_at, updated_at, closed_at, peak_score, peak_at, top_sensors,"
+                    " bad_readings, model_name, model_version)"
+                    " SELECT :id, 'p', 'pump', 'closed', t, t, t, t, 2, t, '[]', 6, 'm', '1'"
+                    " FROM to_timestamp(:at / 1000.0) AS t"
+                ),
+                {"id": alarm_id, "at": closed_at},
+            )
+            connection.execute(
+                text("INSERT INTO alarm_events VALUES (:id, :id, 'closed', now(), '{}')"),
+                {"id": alarm_id},
+            )
+    store = postgres.retention_store()
+    [alarms] = store.expired({Kept.EVENTS: APRIL})
+    assert store.drop(alarms)
+    with engine.begin() as connection:
+        left = connection.scalars(text("SELECT alarm_id FROM alarm_events")).all()
+    assert left == ["new"]
+
+
+@pytest.mark.real
+def test_this_months_and_the_next_ones_tables_are_made_ahead(
+    postgres: PostgresDatabase, engine: Engine
+) -> None:
+    december = parse_timestamp("2032-12-31T00:00:00Z")
+    postgres.retention_store().prepare(december)
+    for table in BY_MONTH:
+        made = partitions_of(engine, table)
+        assert {f"{table}_y2032m12", f"{table}_y2033m01"} <= set(made)
 
 
 @pytest.mark.real
@@ -259,6 +311,6 @@ def test_a_reading_of_a_month_that_retention_has_dropped_is_stored_again(
 ) -> None:
     store = postgres.record_store()
     store.record(GROUP, batch(reading(MARCH)), unexpected)
-    drop_partitions_before(postgres, APRIL)
+    drop_old(postgres)
     assert store.record(GROUP, batch(reading(MARCH - 1), first=1), unexpected).stored == 1
     assert store.offsets(GROUP, [READINGS]) == {READINGS: 2}

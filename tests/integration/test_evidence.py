@@ -121,6 +121,7 @@ def world(platform: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Worl
             gate_log=database.gate_log(),
             comparisons=database.comparison_store(),
             trigger_log=database.trigger_log(),
+            retention=database.retention_store(),
             clock=SystemClock(),
             database=lambda: None,
             tracking=lambda: None,

@@ -69,6 +69,7 @@ class World:
                 promotion_log=self.database.promotion_log(),
                 gate_log=self.database.gate_log(),
                 trigger_log=self.database.trigger_log(),
+                retention=self.database.retention_store(),
                 comparisons=self.database.comparison_store(),
                 clock=SystemClock(),
                 database=lambda: None,

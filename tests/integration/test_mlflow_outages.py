@@ -220,6 +220,7 @@ class World:
                 gate_log=self.database.gate_log(),
                 comparisons=self.database.comparison_store(),
                 trigger_log=self.database.trigger_log(),
+                retention=self.database.retention_store(),
                 clock=SystemClock(),
                 database=lambda: None,
                 tracking=registry.ping,

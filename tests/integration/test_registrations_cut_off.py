@@ -140,6 +140,7 @@ class World:
                 gate_log=life.of(self.database.gate_log()),
                 comparisons=self.database.comparison_store(),
                 trigger_log=self.database.trigger_log(),
+                retention=self.database.retention_store(),
                 clock=self.clock,
                 database=lambda: None,
                 tracking=lambda: None,

@@ -15,9 +15,11 @@ TRAININGS = "/api/v1/ml/models/train"
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
 
 _MODELS = "/api/v1/ml/models"
+_RETENTION = "/api/v1/ml/maintenance/retention"
 _WITHOUT_A_VERSION = frozenset({"failed", "cancelled"})
 _MOST_JOBS = 1_000
 _BACKTEST_S = 1_800.0
+_RETENTION_S = 300.0
 
 Json = dict[str, Any]
 
@@ -83,6 +85,11 @@ class Trainer:
         path = f"{_MODELS}/{name}/versions/{version}/backtest"
         body = {"start": start, "end": end}
         return dict(ask(self._client, "POST", path, json=body, timeout=_BACKTEST_S).json())
+
+    def apply_retention(self, *, dry_run: bool) -> Json:
+        """Drop the rows that have outlived the retention of the trainer's settings, or tell."""
+        body = {"dry_run": dry_run}
+        return dict(ask(self._client, "POST", _RETENTION, json=body, timeout=_RETENTION_S).json())
 
     def _get(self, path: str, **query: Any) -> Json:
         return dict(ask(self._client, "GET", path, params=query).json())

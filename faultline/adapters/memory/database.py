@@ -10,6 +10,7 @@ from faultline.adapters.memory.gate_log import MemoryGateLog
 from faultline.adapters.memory.job_queue import MemoryJobQueue
 from faultline.adapters.memory.promotion_log import MemoryPromotionLog
 from faultline.adapters.memory.record_store import MemoryRecordStore
+from faultline.adapters.memory.retention import MemoryRetentionStore
 from faultline.adapters.memory.tables import Tables
 from faultline.adapters.memory.trigger_log import MemoryTriggerLog
 from faultline.ports.clock import Clock
@@ -31,6 +32,10 @@ class MemoryDatabase:
     def record_store(self) -> MemoryRecordStore:
         """The recorder's side."""
         return MemoryRecordStore(self._tables)
+
+    def retention_store(self) -> MemoryRetentionStore:
+        """What outlives its time."""
+        return MemoryRetentionStore(self._tables)
 
     def fleet_store(self) -> MemoryFleetStore:
         """The reading side."""

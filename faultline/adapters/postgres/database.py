@@ -18,6 +18,7 @@ from faultline.adapters.postgres.job_queue import PostgresJobQueue
 from faultline.adapters.postgres.outages import outages_as_unavailable
 from faultline.adapters.postgres.promotion_log import PostgresPromotionLog
 from faultline.adapters.postgres.record_store import PostgresRecordStore
+from faultline.adapters.postgres.retention import PostgresRetentionStore
 from faultline.adapters.postgres.trigger_log import PostgresTriggerLog
 from faultline.errors import Unavailable
 
@@ -63,6 +64,10 @@ class PostgresDatabase:
     def record_store(self) -> PostgresRecordStore:
         """The recorder's side."""
         return PostgresRecordStore(self)
+
+    def retention_store(self) -> PostgresRetentionStore:
+        """What outlives its time."""
+        return PostgresRetentionStore(self)
 
     def fleet_store(self) -> PostgresFleetStore:
         """The reading side."""

@@ -1,17 +1,16 @@
-"""Monthly partitions of readings and verdicts: made when a batch needs them, dropped by age."""
+"""Monthly partitions of readings and verdicts: made ahead, or when a batch needs them."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sqlalchemy import Connection, text
 
-from faultline.adapters.postgres.columns import to_moment
-from faultline.adapters.postgres.schema import BY_MONTH
+from faultline.adapters.months import next_month, partition_name
 
 if TYPE_CHECKING:
     from faultline.adapters.postgres.database import PostgresDatabase
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
 # Any constant will do that no other advisory lock of this database uses.
 _LOCK = 7_215_002
 _EXISTS = text("SELECT to_regclass(:name) IS NOT NULL")
-_CHILDREN = text(
-    "SELECT inhrelid::regclass::text FROM pg_inherits"
-    " WHERE inhparent = to_regclass(:parent) ORDER BY 1"
-)
 
 
 class Partitions:
@@ -42,7 +37,7 @@ class Partitions:
         moments = np.fromiter(timestamps_ms, dtype=np.int64).astype("datetime64[ms]")
         for month in np.unique(moments.astype("datetime64[M]")):
             start = datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC)
-            name = _partition_name(table, start)
+            name = partition_name(table, start)
             if name in self._known:
                 continue
             with self._database.transaction() as connection:
@@ -60,7 +55,7 @@ def _make(connection: Connection, table: str, name: str, start: datetime) -> Non
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     if connection.scalar(_EXISTS, {"name": name}):
         return
-    end = _next_month(start)
+    end = next_month(start)
     # Names and bounds are made here of constants and numbers; DDL takes no parameters.
     connection.execute(text(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)"))
     connection.execute(
@@ -69,48 +64,3 @@ def _make(connection: Connection, table: str, name: str, start: datetime) -> Non
             f"FOR VALUES FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"
         )
     )
-
-
-def _partition_name(table: str, start: datetime) -> str:
-    return f"{table}_y{start.year:04d}m{start.month:02d}"
-
-
-def _month_of(partition: str) -> datetime:
-    year, _, month = partition.rpartition("_y")[2].partition("m")
-    return datetime(int(year), int(month), 1, tzinfo=UTC)
-
-
-def _next_month(start: datetime) -> datetime:
-    return start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
-
-
-def drop_partitions_before(database: PostgresDatabase, before_ms: int) -> Sequence[str]:
-    """Drop every month of readings and verdicts that ended at this time or earlier.
-
-    Alarms, labels, and what is counted per machine stay.
-
-    Returns
-    -------
-    Sequence
-        Names of what was dropped.
-
-    Raises
-    ------
-    Unavailable
-        When the database is down, or a table was in use for too long; what was dropped before
-        stays dropped, and the rest can be tried again.
-    """
-    before = to_moment(before_ms)
-    dropped: list[str] = []
-    for table in BY_MONTH:
-        with database.transaction() as connection:
-            partitions = connection.scalars(_CHILDREN, {"parent": table}).all()
-        for name in partitions:
-            if _next_month(_month_of(name)) > before:
-                continue
-            with database.transaction() as connection:
-                # Behind a waiting DROP every other query waits too.
-                connection.execute(text("SET LOCAL lock_timeout = '5s'"))
-                connection.execute(text(f"DROP TABLE IF EXISTS {name}"))
-            dropped.append(name)
-    return dropped

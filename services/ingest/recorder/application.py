@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from faultline.ports.broker import Partition
+from faultline.ports.clock import Clock
+from faultline.ports.retention import Kept
 from faultline.ports.stores import RecordBatch, Recorded, RecordStore
+from faultline.readings import Reading
+from faultline.retention import Retention
 from services.ingest.recorder.batch import Batch
 from services.ingest.recorder.dead_letters import DeadLetterQueue
 from services.ingest.recorder.metrics import RecorderMetrics
@@ -14,14 +18,27 @@ GROUP = "recorder"
 
 
 class Recorder:
-    """From messages to rows."""
+    """From messages to rows.
+
+    Parameters
+    ----------
+    retention
+        What is older is stored all the same, and counted: it will not stay.
+    """
 
     def __init__(
-        self, store: RecordStore, letters: DeadLetterQueue, metrics: RecorderMetrics
+        self,
+        store: RecordStore,
+        letters: DeadLetterQueue,
+        metrics: RecorderMetrics,
+        clock: Clock,
+        retention: Retention,
     ) -> None:
         self._store = store
         self._letters = letters
         self._metrics = metrics
+        self._clock = clock
+        self._retention = retention
 
     def offsets(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         """Where to begin: the store knows, and where it knows nothing, at the beginning.
@@ -65,6 +82,7 @@ class Recorder:
         metrics.readings.labels("stored").inc(recorded.stored)
         metrics.readings.labels("duplicate").inc(recorded.duplicates)
         metrics.readings.labels("conflict").inc(recorded.conflicts)
+        metrics.expired.inc(self._expired(content.readings))
         metrics.batch_readings.observe(len(content.readings))
         metrics.facts.labels("verdict").inc(sum(len(each.verdicts) for each in content.verdicts))
         metrics.facts.labels("alarm").inc(len(content.alarm_events))
@@ -73,3 +91,8 @@ class Recorder:
         metrics.facts.labels("drift").inc(len(content.drift_events))
         for field, count in batch.refused.items():
             metrics.refused.labels(field).inc(count)
+
+    def _expired(self, readings: Sequence[Reading]) -> int:
+        """How many of them are older than what is kept."""
+        cutoff = self._retention.cutoffs(self._clock.now_ms()).get(Kept.READINGS)
+        return 0 if cutoff is None else sum(each.timestamp_ms < cutoff for each in readings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from faultline.ports.retention import Kept
 from faultline.readings import FIELDS
 from services.ingest.recorder.facts import NAMES
 
@@ -74,3 +75,30 @@ class RecorderMetrics:
             "taken over.",
             registry=self.registry,
         )
+        self.expired = Counter(
+            "faultline_recorder_readings_expired",
+            "Readings that were older than the retention when they were stored: the keeper drops "
+            "them with their month.",
+            registry=self.registry,
+        )
+        self.dropped = Counter(
+            "faultline_recorder_retention_dropped",
+            "Months, and tables' old events, dropped because they had outlived the retention.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.dropped_rows = Counter(
+            "faultline_recorder_retention_dropped_rows",
+            "Rows of those, of a month about.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.left = Gauge(
+            "faultline_recorder_retention_left",
+            "Those that were in use at the last look, and are still there.",
+            ["kind"],
+            registry=self.registry,
+        )
+        for kind in Kept:
+            for metric in (self.dropped, self.dropped_rows, self.left):
+                metric.labels(kind.value)

@@ -14,6 +14,7 @@ from faultline.adapters.memory import MemoryBroker, MemoryDatabase
 from faultline.ports.broker import Broker, Message, Partition, Producer
 from faultline.ports.stores import RecordStore
 from faultline.readings import Reading, encode_messages
+from faultline.retention import Retention
 from services.ingest.recorder.application import Recorder
 from services.ingest.recorder.dead_letters import DeadLetterQueue
 from services.ingest.recorder.metrics import RecorderMetrics
@@ -60,12 +61,15 @@ class Plant:
         producer: Producer | None = None,
         rows: int = 1_000,
         linger_s: float = 0.01,
+        retention: Retention = Retention(),  # noqa: B008  # Of values, and frozen.
     ) -> RecorderStream:
         clock = SystemClock()
         letters = DeadLetterQueue(producer or self.broker.producer(), clock, self.metrics)
         return RecorderStream(
             broker or self.broker,
-            Recorder(store or self.database.record_store(), letters, self.metrics),
+            Recorder(
+                store or self.database.record_store(), letters, self.metrics, clock, retention
+            ),
             clock,
             self.metrics,
             BatchLimits(rows=rows, size_bytes=1_000_000, linger_s=linger_s),

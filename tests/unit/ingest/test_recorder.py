@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from faultline import topics
+from faultline.adapters.clock import SystemClock
 from faultline.errors import FaultlineError
 from faultline.ports.stores import OffsetRange, RecordBatch, Recorded
 from faultline.readings import Reading, encode, make_reading
+from faultline.retention import Retention
 
 if TYPE_CHECKING:
     from tests.unit.ingest.conftest import Plant
@@ -172,3 +174,12 @@ def test_it_counts_what_it_did(plant: Plant) -> None:
     assert plant.counted("faultline_recorder_readings_refused_total", field="message") == 2
     assert plant.counted("faultline_recorder_dead_letters_total", reason="conflict") == 1
     assert plant.counted("faultline_recorder_dead_letters_total", reason="invalid_message") == 2
+
+
+def test_a_reading_older_than_the_retention_is_stored_and_counted(plant: Plant) -> None:
+    now_ms = SystemClock().now_ms()
+    old, new = (make_reading("p", now_ms - days * 86_400_000, {"flow": 1.0}) for days in (40, 20))
+    plant.send_readings(old, new)
+    plant.record_all(plant.stream(retention=Retention(readings_days=30)))
+    assert len(plant.stored()) == 2
+    assert plant.counted("faultline_recorder_readings_expired_total") == 1

@@ -134,6 +134,7 @@ class World:
                 gate_log=self.gate_log,
                 comparisons=self.database.comparison_store(),
                 trigger_log=self.trigger_log,
+                retention=self.database.retention_store(),
                 clock=self.clock,
                 database=lambda: None,
                 tracking=lambda: None,
