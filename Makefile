@@ -8,6 +8,7 @@ AIRFLOW_READY := $(AIRFLOW_VENV)/.ready
 DATA ?=
 DEMO_FLAGS ?=
 UP_FLAGS ?=
+COMPOSE_BUILD := GIT_COMMIT="$$(git rev-parse HEAD 2>/dev/null)" docker compose
 # Each process starts a Kafka, a PostgreSQL and an MLflow of its own.
 TEST_PROCESSES ?= 2
 
@@ -51,10 +52,12 @@ env: ## Write .env for the containers, with generated passwords, or add those th
 certs: ## Write a self-signed certificate into ./tls, for trying TLS (NAMES="host.example ...")
 	@sh deploy/tls/self-signed.sh tls $(NAMES)
 
-images: ## Build the containers' images
-	@GIT_COMMIT="$$(git rev-parse HEAD 2>/dev/null)" docker compose build
+images: ## Build the containers' images, also those of the profiles
+	@$(COMPOSE_BUILD) --profile '*' build
 
-compose-up: images ## Start everything in containers, and return when all are healthy
+compose-up: ## Build and start everything in containers, and return when all are healthy
+	@$(PYTHON) deploy/scripts/ports.py
+	@$(COMPOSE_BUILD) build
 	@docker compose up --detach --wait
 
 compose-down: ## Stop the containers of all profiles; their volumes stay

@@ -1,12 +1,13 @@
 """Write `.env` from `.env.example`, with a secret of its own in every place that wants one.
 
 Usage: ``write_env.py EXAMPLE TARGET``. In a target that is there, secrets that are missing or empty
-are filled in, and nothing else is changed.
+are filled in, and nothing else is changed. A new one asks for no more cores than this host has.
 """
 
 from __future__ import annotations
 
 import base64
+import os
 import re
 import secrets
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _WANTED = re.compile(r"^(\w+_(?:PASSWORD|(?:API|SECRET|FERNET)_KEY))=$", re.MULTILINE)
+_CORES = re.compile(r"^#(\w+_CPUS)=(\d+)$", re.MULTILINE)
 _BYTES = 24
 _FERNET_BYTES = 32
 # As compose reads a line. To it, what begins with # is a value.
@@ -44,6 +46,15 @@ def filled(text: str, names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     return text, tuple(added)
 
 
+def fitted(text: str, cores: int) -> str:
+    """The text, with every limit of processor cores that is larger than the host set to it."""
+
+    def limit(found: re.Match[str]) -> str:
+        return f"{found[1]}={cores}" if int(found[2]) > cores else found[0]
+
+    return _CORES.sub(limit, text)
+
+
 def _secret(name: str) -> str:
     """Random, and safe in URLs and in quotes."""
     if name.endswith("_FERNET_KEY"):
@@ -68,7 +79,7 @@ def main(example: str, target: str) -> int:
     names = _WANTED.findall(wanted)
     file = Path(target).resolve()
     if not file.exists():
-        _replace(file, filled(wanted, names)[0], 0o600)
+        _replace(file, fitted(filled(wanted, names)[0], os.cpu_count() or 1), 0o600)
         sys.stdout.write(f"{target} is written, with new passwords; keep it to yourself\n")
         return 0
     text, added = filled(file.read_text(encoding="utf-8"), names)

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -59,6 +60,40 @@ def test_every_variable_of_the_compose_file_is_explained() -> None:
 def test_the_number_of_predictors_is_a_variable() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     assert services["predictor"]["deploy"]["replicas"] == "${PREDICTOR_REPLICAS:-1}"
+
+
+def _services() -> dict[str, dict[str, Any]]:
+    """Of every compose file, by the file's path and the service's name."""
+    files = (
+        "docker-compose.yml",
+        "airflow/docker-compose.yml",
+        "deploy/monitoring/docker-compose.yml",
+        "mlflow/docker-compose.yml",
+    )
+    return {
+        f"{file}: {name}": service
+        for file in files
+        for name, service in yaml.safe_load((ROOT / file).read_text())["services"].items()
+    }
+
+
+def test_every_service_has_limits_of_processor_memory_and_processes() -> None:
+    for name, service in _services().items():
+        limits = service["deploy"]["resources"]["limits"]
+        assert set(limits) == {"cpus", "memory", "pids"}, name
+
+
+def test_no_service_asks_for_more_than_two_cores_which_docker_would_refuse() -> None:
+    for name, service in _services().items():
+        cpus = service["deploy"]["resources"]["limits"]["cpus"]
+        default = re.fullmatch(r"\$\{\w+_CPUS:-(.+)\}", cpus)
+        assert 0 < float(default[1] if default else cpus) <= 2, name
+
+
+def test_images_builds_those_of_the_profiles_too() -> None:
+    command = ["make", "--no-print-directory", "--dry-run", "images"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told.endswith(" docker compose --profile '*' build\n")
 
 
 def test_compose_down_ends_the_services_of_every_profile() -> None:

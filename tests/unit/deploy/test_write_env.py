@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -18,6 +19,14 @@ def example(tmp_path: Path) -> Path:
     path = tmp_path / "example"
     path.write_text(EXAMPLE)
     return path
+
+
+@pytest.fixture(scope="module")
+def write_env() -> ModuleType:
+    path = ROOT / "deploy/write_env.py"
+    module = ModuleType("write_env")
+    exec(compile(path.read_text(), path, "exec"), module.__dict__)
+    return module
 
 
 def _run(example: Path, target: Path) -> str:
@@ -78,3 +87,17 @@ def test_a_second_call_changes_nothing(example: Path, tmp_path: Path) -> None:
     text = target.read_text()
     assert "stays as it is" in _run(example, target)
     assert target.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("cores", "text"),
+    [
+        (1, "A_CPUS=1\n#B_CPUS=1\n# C_CPUS=2\nA_MEMORY=2\n"),
+        (2, "#A_CPUS=2\n#B_CPUS=1\n# C_CPUS=2\nA_MEMORY=2\n"),
+    ],
+)
+def test_no_limit_is_over_the_cores_of_the_host(
+    write_env: ModuleType, cores: int, text: str
+) -> None:
+    example = "#A_CPUS=2\n#B_CPUS=1\n# C_CPUS=2\nA_MEMORY=2\n"
+    assert write_env.fitted(example, cores) == text
