@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from faultline import __version__
+from faultline.ports.feed import Feed
 from faultline.service import Loop
 from faultline.web import equip
 from services.predictor.api import routes
@@ -18,6 +19,8 @@ from services.predictor.drift import DriftWatch
 from services.predictor.drift_api import drift_routes
 from services.predictor.fleet import Fleet
 from services.predictor.invocations import invocation_routes
+from services.predictor.live import LiveEvents
+from services.predictor.live_api import ending_at_a_signal, live_routes
 from services.predictor.loader import ModelLoader
 from services.predictor.metrics import Metrics
 from services.predictor.news import Announcer, ModelNews
@@ -40,7 +43,7 @@ _STEP_S = 0.2
 _ABOUT = """Judges readings as they stream, and answers what it knows of the fleet.
 
 Verdicts and alarms are on the topics `sensor.verdicts` and `sensor.alarms`; here they are read from
-the store."""
+the store, and followed as they come."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,14 @@ class Predictor:
     metrics: Metrics
 
 
-def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
-    """Put the predictor together, with its last good models loaded from disk."""
+def assemble(settings: PredictorSettings, ports: Ports, feed: Feed | None = None) -> Predictor:
+    """Put the predictor together, with its last good models loaded from disk.
+
+    Parameters
+    ----------
+    feed
+        Where the live stream's events come from; without one there is no such stream.
+    """
     metrics = Metrics()
     slot = ModelSlot()
     shadow = assemble_shadow(settings, ports, metrics, slot)
@@ -132,7 +141,18 @@ def assemble(settings: PredictorSettings, ports: Ports) -> Predictor:
         predict = record.recorded(fleet.predict)
         loops.append(Loop("prediction-log", record.run))
     most_bytes = settings.predictor_request_bytes
-    app = FastAPI(title="Faultline predictor", version=__version__, description=_ABOUT)
+    live = None
+    if feed is not None:
+        live = LiveEvents(feed, metrics=metrics, retry_s=settings.predictor_retry_s)
+        loops.append(Loop("live", live.run))
+    app = FastAPI(
+        title="Faultline predictor",
+        version=__version__,
+        description=_ABOUT,
+        lifespan=None if live is None else ending_at_a_signal(live),
+    )
+    if live is not None:
+        app.include_router(live_routes(live))
     app.include_router(
         comparison_routes(
             slot, shadow.slot, shadow.contests, shadow.loader.refusals, ports.comparisons

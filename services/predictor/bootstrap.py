@@ -6,6 +6,7 @@ import logging
 
 from faultline.adapters.clock import SystemClock
 from faultline.adapters.kafka import KafkaBroker
+from faultline.adapters.kafka.feed import KafkaFeed
 from faultline.adapters.mlflow import MlflowRegistry
 from faultline.adapters.mlflow.predictions import MlflowPredictionRuns, MlflowPredictionTables
 from faultline.adapters.postgres import PostgresDatabase
@@ -39,7 +40,9 @@ def main() -> int:
         reload=tracing.reload,
     )
     try:
-        predictor = assemble(settings, ports)
+        predictor = assemble(
+            settings, ports, KafkaFeed(settings, client_id="faultline-predictor-live")
+        )
         app = tracing.app(predictor.app)
         return serve(app, settings.http_host, settings.predictor_port, predictor.loops)
     finally:

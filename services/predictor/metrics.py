@@ -185,3 +185,15 @@ class Metrics:
             "Readings that were not looked at for drift because too many waited.",
             registry=self.registry,
         )
+        self.live_clients = Gauge(
+            "faultline_predictor_live_clients",
+            "Clients that follow the stream of events over HTTP.",
+            registry=self.registry,
+        )
+        self.live_events = Counter(
+            "faultline_predictor_live_events",
+            "Events for clients that follow them over HTTP, by kind: sent, or dropped because the "
+            "client reads too slowly.",
+            ["kind", "outcome"],
+            registry=self.registry,
+        )

@@ -16,6 +16,7 @@ from faultline import alarms as alarm_codec
 from faultline import topics, verdicts
 from faultline.adapters.memory.broker import MemoryBroker
 from faultline.adapters.memory.database import MemoryDatabase
+from faultline.adapters.memory.feed import MemoryFeed
 from faultline.adapters.memory.registry import MemoryRegistry
 from faultline.bundle import golden_batch, write_bundle
 from faultline.detector import Detector, MachineHistory
@@ -155,6 +156,7 @@ class World:
                 database=lambda: self.database_trouble,
                 clock=clock,
             ),
+            MemoryFeed(self.broker),
         )
         self.http = TestClient(self.predictor.app)
 

@@ -387,6 +387,7 @@ def test_every_operation_is_described_with_an_example(world: World) -> None:
         "/api/v1/machines/{machine_id}",
         "/api/v1/machines/{machine_id}/verdicts",
         "/api/v1/alarms",
+        "/api/v1/stream",
     }
     assert [path for path, operation in operations.items() if not operation["description"]] == []
     assert set(operations["/invocations"]["requestBody"]["content"]) == {
