@@ -103,8 +103,13 @@ def _undecodable(path: Path) -> str:
     return "it is not UTF-8 text"
 
 
-def begin(path: Path, text: io.TextIOBase) -> Delimited:
+def begin(path: Path | str, text: io.TextIOBase) -> Delimited:
     """Read the header: find out the separator and name the columns.
+
+    Parameters
+    ----------
+    path
+        What is read, for the messages.
 
     Raises
     ------
@@ -144,12 +149,14 @@ def position(path: Path, header: Sequence[str], name: str, option: str) -> int:
 
 def no_column(header: Sequence[str], name: str, option: str) -> str:
     """Say that a column is not there, which ones are, and what would name the right one."""
+    return f"{lacks(header, name)}. Name the right one with {option}"
+
+
+def lacks(header: Sequence[str], name: str) -> str:
+    """Say that a column is not there, and which ones are."""
     named = [column or "(one without a name)" for column in header]
     more = f" and {len(named) - _MOST_NAMES} more" if len(named) > _MOST_NAMES else ""
-    return (
-        f"there is no column {name!r}; the columns are {', '.join(named[:_MOST_NAMES])}{more}. "
-        f"Name the right one with {option}"
-    )
+    return f"there is no column {name!r}; the columns are {', '.join(named[:_MOST_NAMES])}{more}"
 
 
 def number(cell: str, decimal_comma: bool) -> float | None:
@@ -216,7 +223,7 @@ def no_number(
     )
 
 
-def check_width(path: Path, line: int, row: Sequence[str], width: int) -> None:
+def check_width(path: Path | str, line: int, row: Sequence[str], width: int) -> None:
     """Raise `InvalidCsv` when a row has more or fewer cells than the header."""
     if len(row) != width:
         cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"

@@ -18,7 +18,8 @@ _GZIP_ABOVE_BYTES = 8_192
 _LONGEST_WAIT_S = 10.0
 # What passes by itself: too many requests, a gateway (or the proxy before it) without its broker.
 _TEMPORARY = frozenset({429, 502, 503, 504})
-_READING_AT_FAULT = frozenset({400, 413, 415, 422})
+# 207: a part was taken, and this request asked for all or nothing.
+_READING_AT_FAULT = frozenset({207, 400, 413, 415, 422})
 
 
 class _Temporary(Unavailable):
@@ -81,7 +82,15 @@ class HttpSink:
         self._client.close()
 
     def send(self, readings: Sequence[Reading]) -> None:
-        """Post readings, at most 500 in a request; returns when all are accepted."""
+        """Post readings, at most 500 in a request; returns when all are accepted.
+
+        Raises
+        ------
+        InvalidReading
+            When the gateway refuses one: none of its request is accepted, those before are.
+        Unavailable
+            When the gateway cannot be reached, or says so, for too long.
+        """
         for batch in chunked(readings, READINGS_PER_REQUEST):
             body = encode_batch(batch)
             headers = {"content-type": "application/json"}
@@ -101,12 +110,14 @@ class HttpSink:
 
     def _post(self, body: bytes, headers: dict[str, str], readings: int) -> None:
         try:
-            response = self._client.post(self._endpoint, content=body, headers=headers)
+            response = self._client.post(
+                self._endpoint, params={"atomic": "true"}, content=body, headers=headers
+            )
         except httpx.TransportError as error:
             raise _Temporary(
                 f"POST {self._endpoint}: {str(error) or type(error).__name__}"
             ) from error
-        if response.is_success:
+        if response.is_success and response.status_code not in _READING_AT_FAULT:
             return
         told = (
             f"{self._endpoint} answered {response.status_code} to {readings} readings: "
@@ -127,7 +138,10 @@ def _detail(response: httpx.Response) -> str:
         return response.text[:500] or response.reason_phrase
     if not isinstance(problem, dict):
         return response.text[:500]
-    return str(problem.get("detail") or problem.get("title") or response.text[:500])
+    told = str(problem.get("detail") or problem.get("title") or response.text[:500])
+    errors = problem.get("errors")
+    # The first says which reading and why; the others are often the same again.
+    return f"{told} The first: {errors[0]}" if isinstance(errors, list) and errors else told
 
 
 def _retry_after_s(response: httpx.Response) -> float | None:

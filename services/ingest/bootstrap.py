@@ -10,9 +10,12 @@ from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.tracing import open_tracing
 from faultline.service import Loop, serve
 from faultline.telemetry import configure_logging
-from services.ingest.gateway.api import gateway_app
+from services.ingest.gateway.answers import Answers
+from services.ingest.gateway.api import Bounds, gateway_app
 from services.ingest.gateway.application import Gateway
+from services.ingest.gateway.holding import Holding
 from services.ingest.gateway.metrics import GatewayMetrics
+from services.ingest.gateway.rate import Rate
 from services.ingest.recorder.api import recorder_app
 from services.ingest.recorder.application import Recorder
 from services.ingest.recorder.dead_letters import DeadLetterQueue
@@ -40,8 +43,14 @@ def gateway() -> int:
             application,
             {"kafka": broker.ping},
             metrics,
-            request_bytes=settings.gateway_request_bytes,
-            inflated_bytes=settings.gateway_inflated_bytes,
+            Bounds(
+                settings.gateway_request_bytes,
+                settings.gateway_inflated_bytes,
+                Holding(settings.gateway_held_bytes),
+                Rate(settings.gateway_client_readings_per_s),
+                settings.gateway_client_header,
+            ),
+            Answers(settings.gateway_answers_bytes, settings.gateway_answers_s),
         )
         return serve(tracing.app(app), settings.http_host, settings.gateway_port)
     finally:

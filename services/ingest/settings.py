@@ -23,7 +23,32 @@ class GatewaySettings(ServiceSettings, TracingSettings, KafkaSettings):
         8 * _MIB, ge=1024, description="Largest body of a request, as it is sent."
     )
     gateway_inflated_bytes: int = Field(
-        32 * _MIB, ge=1024, description="Largest body of a request after gzip is undone."
+        32 * _MIB, ge=1024, description="Largest body of a request after gzip or zstd is undone."
+    )
+    gateway_held_bytes: int = Field(
+        256 * _MIB,
+        ge=1024,
+        description="Bodies of all requests under way, as sent and as unpacked together; more is "
+        "answered 429.",
+    )
+    gateway_client_readings_per_s: float | None = Field(
+        None,
+        gt=0,
+        description="Readings a second from one client, on average; more is answered 429. No bound "
+        "when not set. Each gateway counts by itself.",
+    )
+    gateway_client_header: str | None = Field(
+        None,
+        description="Header that tells clients apart for that, which a proxy sets or checks, such "
+        "as X-Real-IP; the address does when not set.",
+    )
+    gateway_answers_bytes: int = Field(
+        16 * _MIB,
+        ge=0,
+        description="Answers to requests with an Idempotency-Key that are remembered.",
+    )
+    gateway_answers_s: float = Field(
+        600.0, gt=0, description="Seconds that such an answer is remembered, at most."
     )
     gateway_message_readings: int = Field(
         200, ge=1, description="Readings of one machine put into one message, at most."

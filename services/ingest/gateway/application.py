@@ -1,4 +1,4 @@
-"""Takes readings in: all of a request or none, and none before the broker has them.
+"""Takes readings in, and says so only when the broker has them.
 
 Knows nothing of HTTP.
 """
@@ -6,7 +6,7 @@ Knows nothing of HTTP.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from faultline import readings as codec
@@ -20,15 +20,24 @@ from services.ingest.gateway.metrics import GatewayMetrics
 _MESSAGE_BYTES = 900_000
 
 
-class Accepted(NamedTuple):
-    """What was taken in."""
+class Taken(NamedTuple):
+    """What became of a request's readings.
+
+    Attributes
+    ----------
+    accepted, machines
+        How many the broker has acknowledged, and of how many machines they are.
+    refusals
+        Those that break the wire format, and why.
+    """
 
     accepted: int
     machines: int
+    refusals: Sequence[Refusal] = ()
 
 
 class RefusedReadings(InvalidReading):
-    """Some readings of a request break the wire format, so none was taken.
+    """None of a request's readings was taken, as all, or some of all or nothing, are invalid.
 
     Attributes
     ----------
@@ -70,26 +79,40 @@ class Gateway:
         self._message_readings = message_readings
         self._acknowledge_s = acknowledge_s
 
-    def take_json(self, body: bytes) -> Accepted:
-        """Take one reading or an array of them; see `take`."""
-        return self._take_decoded(self._counted(body, lines=False))
-
-    def take_lines(self, body: bytes) -> Accepted:
-        """Take one reading on each line; see `take`."""
-        return self._take_decoded(self._counted(body, lines=True))
-
-    def take(self, readings: Sequence[Reading]) -> Accepted:
-        """Return once the broker has acknowledged every reading.
+    def take(
+        self, body: bytes, decode: Callable[[bytes], Decoded], *, atomic: bool = False
+    ) -> Taken:
+        """Return once the broker has acknowledged every valid reading of a body.
 
         Sending the same again is harmless: a reading's identity is its machine and timestamp.
 
+        Parameters
+        ----------
+        decode
+            Takes the body apart.
+        atomic
+            Take all or none.
+
         Raises
         ------
+        RefusedReadings
+            When none is valid, or with `atomic` not all are.
+        InvalidReading
+            When the body as a whole cannot be read.
         Overloaded
-            When too much is under way already.
+            When too much is under way already. Some may have arrived.
         Unavailable
             When the broker has not acknowledged all of it in time. Some may have arrived.
         """
+        decoded = self._counted(body, decode)
+        if decoded.refusals and (atomic or not decoded.readings):
+            of = len(decoded.readings) + len(decoded.refusals)
+            raise RefusedReadings(decoded.refusals, of)
+        machines = self._send(decoded.readings)
+        return Taken(len(decoded.readings), machines, decoded.refusals)
+
+    def _send(self, readings: Sequence[Reading]) -> int:
+        """Send readings and wait for the broker; returns how many machines they are of."""
         deadline = time.monotonic() + self._acknowledge_s
         self._metrics.batch_readings.observe(len(readings))
         machines: set[bytes] = set()
@@ -107,20 +130,14 @@ class Gateway:
             self._metrics.failed.inc(len(readings))
             raise
         self._metrics.accepted.inc(len(readings))
-        return Accepted(len(readings), len(machines))
+        return len(machines)
 
-    def _counted(self, body: bytes, *, lines: bool) -> Decoded:
+    def _counted(self, body: bytes, decode: Callable[[bytes], Decoded]) -> Decoded:
         try:
-            decoded = codec.decode_lines(body) if lines else codec.decode(body)
+            decoded = decode(body)
         except InvalidReading as error:
             self._metrics.refused.labels(codec.field_of(str(error))).inc()
             raise
         for refusal in decoded.refusals:
             self._metrics.refused.labels(codec.field_of(refusal.reason)).inc()
         return decoded
-
-    def _take_decoded(self, decoded: Decoded) -> Accepted:
-        if decoded.refusals:
-            of = len(decoded.readings) + len(decoded.refusals)
-            raise RefusedReadings(decoded.refusals, of)
-        return self.take(decoded.readings)

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the gateway's request body, which no model describes.
+"""What the OpenAPI document says of the gateway's requests and answers.
 
 Readings are checked by `faultline.readings`, many at a time; this only tells people of the format.
 """
@@ -6,6 +6,8 @@ Readings are checked by `faultline.readings`, many at a time; this only tells pe
 from __future__ import annotations
 
 from typing import Any
+
+from pydantic import BaseModel, Field
 
 from faultline.readings import (
     DEFAULT_MACHINE_TYPE,
@@ -15,6 +17,39 @@ from faultline.readings import (
 )
 
 ABOUT = "Takes sensor readings over HTTP and hands them to the stream."
+ATOMIC = "Take all readings of the request or none: one that is invalid refuses them all with 422."
+MACHINE_ID = "CSV: whose the rows are that have no `machine_id`."
+MACHINE_TYPE = "CSV: the type of the rows that have no `machine_type`."
+IGNORE = "CSV: a column that is no sensor. May be repeated."
+IDEMPOTENCY_KEY = (
+    "A UUID, say. The same request with the same key gets the answer that the first one got, for "
+    "some minutes, at this gateway. Another request with it is refused with 422; while the first "
+    "is under way it is 409. Without a key nothing is stored twice either."
+)
+
+
+class RefusedReading(BaseModel):
+    """One reading that breaks the format."""
+
+    index: int = Field(
+        description="Which of the array, of the lines or of the rows, counted from 0; empty lines "
+        "do not count.",
+        examples=[1],
+    )
+    reason: str = Field(
+        description="Field, value and limit.",
+        examples=["sensors.pressure: true must be a number of at most 1e+100 in size"],
+    )
+
+
+class ReadingsTaken(BaseModel):
+    """What the broker has acknowledged, and what was refused."""
+
+    accepted: int = Field(description="Readings taken.", examples=[2])
+    machines: int = Field(description="Machines that they are of.", examples=[1])
+    refused: int = Field(description="Readings that were not; 0 with 202.", examples=[1])
+    errors: list[RefusedReading] = Field(description="The first hundred of those.")
+
 
 _ONE = {
     "machine_id": "pump-07",
@@ -26,6 +61,11 @@ _NEXT = {**_ONE, "timestamp": 1795248001000, "sensors": {"pressure": 4.2, "vibra
 _LINES = (
     '{"machine_id":"pump-07","timestamp":"2026-11-21T08:00:00Z","sensors":{"pressure":4.1}}\n'
     '{"machine_id":"pump-08","timestamp":"2026-11-21T08:00:00Z","sensors":{"pressure":3.9}}\n'
+)
+_TABLE = (
+    "timestamp,machine_id,machine_type,pressure,vibration\n"
+    "2026-11-21T08:00:00Z,pump-07,pump,4.1,0.02\n"
+    "2026-11-21T08:00:00Z,pump-08,pump,3.9,\n"
 )
 
 _READING: dict[str, Any] = {
@@ -72,8 +112,8 @@ REQUEST_BODY: dict[str, Any] = {
             "name": "Content-Encoding",
             "in": "header",
             "required": False,
-            "description": "`gzip` when the body is compressed.",
-            "schema": {"type": "string", "enum": ["gzip", "identity"]},
+            "description": "When the body is compressed. The window of zstd may be 8 MiB.",
+            "schema": {"type": "string", "enum": ["gzip", "zstd", "identity"]},
         }
     ],
     "requestBody": {
@@ -95,6 +135,16 @@ REQUEST_BODY: dict[str, Any] = {
             "application/x-ndjson": {
                 "schema": {"type": "string", "description": "One reading as JSON on each line."},
                 "examples": {"lines": {"summary": "Two machines", "value": _LINES}},
+            },
+            "text/csv": {
+                "schema": {
+                    "type": "string",
+                    "description": "The first line names the columns: `timestamp`, `machine_id`, "
+                    "`machine_type` (the latter two may be left to the address), and one for each "
+                    "sensor. An empty cell is a missing value. Separated by comma, semicolon or "
+                    "tab.",
+                },
+                "examples": {"table": {"summary": "Two machines", "value": _TABLE}},
             },
         },
     },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from faultline.readings import FIELDS
 
@@ -31,7 +31,18 @@ class GatewayMetrics:
             self.refused.labels(field)
         self.failed = Counter(
             "faultline_gateway_readings_unavailable",
-            "Readings answered with 429 or 503: the sender has to send them again.",
+            "Readings that the broker did not take or acknowledge in time (429, 503): the sender "
+            "has to send them again.",
+            registry=self.registry,
+        )
+        self.limited = Counter(
+            "faultline_gateway_requests_limited",
+            "Requests answered with 429, as their client was over its rate.",
+            registry=self.registry,
+        )
+        self.held_bytes = Gauge(
+            "faultline_gateway_held_bytes",
+            "Bodies of all requests under way, as sent and as unpacked.",
             registry=self.registry,
         )
         self.batch_readings = Histogram(

@@ -55,12 +55,12 @@ def series(rows: int) -> list[Reading]:
     ]
 
 
-def test_readings_are_posted_as_a_json_array() -> None:
+def test_readings_are_posted_as_a_json_array_of_which_all_or_none_is_to_be_taken() -> None:
     gateway = Gateway()
     with gateway.sink() as sink:
         sink.send([READING])
     [request] = gateway.requests
-    assert str(request.url) == "http://gateway:8001/api/v1/readings"
+    assert str(request.url) == "http://gateway:8001/api/v1/readings?atomic=true"
     assert request.headers["content-type"] == "application/json"
     assert gateway.accepted() == [READING]
 
@@ -121,6 +121,15 @@ def test_a_refusal_says_what_the_gateway_says_and_is_not_repeated() -> None:
     problem = {"title": "Unprocessable", "detail": "sensors.flow: 1e200 must be finite"}
     gateway = Gateway(httpx.Response(422, json=problem))
     with gateway.sink() as sink, pytest.raises(InvalidReading, match=r"422.*sensors\.flow: 1e200"):
+        sink.send([READING])
+    assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize("status", [207, 422])
+def test_what_is_refused_is_never_taken_for_sent(status: int) -> None:
+    told = {"detail": "1 of 1 refused.", "errors": [{"index": 0, "reason": "flow: no"}]}
+    gateway = Gateway(httpx.Response(status, json=told))
+    with gateway.sink() as sink, pytest.raises(InvalidReading, match=rf"{status}.*flow: no"):
         sink.send([READING])
     assert len(gateway.requests) == 1
 

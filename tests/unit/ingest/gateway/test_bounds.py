@@ -1,0 +1,100 @@
+"""What one client may send, and what all requests together may hold."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from faultline.errors import Overloaded
+from faultline.readings import encode_batch, make_reading
+from services.ingest.gateway.holding import Held, Holding
+from services.ingest.gateway.rate import Rate, TooFast
+from tests.unit.ingest.gateway.conftest import Gateways
+
+URL = "/api/v1/readings"
+
+
+def _body(readings: int) -> bytes:
+    return encode_batch([make_reading("p", at_ms, {"flow": 1.0}) for at_ms in range(readings)])
+
+
+def test_a_client_over_its_rate_is_told_when_to_come_back(gateways: Gateways) -> None:
+    client = gateways.start(readings_per_s=10.0)
+    taken = client.post(URL, content=_body(45))
+    refused = client.post(URL, content=_body(1))
+    assert (taken.status_code, refused.status_code) == (202, 429)
+    # 35 beyond the 10 of the first second.
+    assert refused.headers["retry-after"] == "4"
+    gateways.seconds += 3.4
+    assert client.post(URL, content=_body(1)).status_code == 429
+    gateways.seconds += 0.6
+    assert client.post(URL, content=_body(1)).status_code == 202
+    assert "faultline_gateway_requests_limited_total 2.0" in client.get("/metrics").text
+
+
+def test_clients_are_told_apart_by_the_header_that_a_proxy_sets(gateways: Gateways) -> None:
+    client = gateways.start(readings_per_s=1.0, client_header="X-Real-IP")
+    answers = [
+        client.post(URL, content=_body(5), headers={"x-real-ip": name}).status_code
+        for name in ("a", "a", "b")
+    ]
+    assert answers == [202, 429, 202]
+
+
+def test_unless_asked_for_no_rate_is_bound(gateways: Gateways) -> None:
+    client = gateways.start()
+    assert {client.post(URL, content=_body(50)).status_code for _ in range(20)} == {202}
+
+
+def test_a_bucket_never_holds_more_than_a_second() -> None:
+    now_s = 0.0
+    rate = Rate(10.0, lambda: now_s)
+    rate.charge("a", 1)
+    now_s = 1_000.0
+    rate.charge("a", 11)
+    with pytest.raises(TooFast):
+        rate.let_in("a")
+
+
+def test_what_refused_requests_cost_counts_as_well(gateways: Gateways) -> None:
+    client = gateways.start(readings_per_s=2.0)
+    answers = [client.post(URL, content=b"no json").status_code for _ in range(3)]
+    assert answers == [422, 422, 429]
+
+
+def test_all_requests_together_hold_no_more_than_the_bound(gateways: Gateways) -> None:
+    client = gateways.start()
+    gateways.holding.add(1_000_000 - 400)
+    answers = [client.post(URL, content=_body(number)) for number in (1, 10)]
+    assert [answer.status_code for answer in answers] == [202, 429]
+    assert answers[1].headers["retry-after"] == "1"
+
+
+def test_what_a_body_becomes_when_it_is_unpacked_counts_too(gateways: Gateways) -> None:
+    client = gateways.start()
+    body = gzip.compress(_body(300))
+    assert len(body) < 2_000
+    gateways.holding.add(1_000_000 - 2_000)
+    response = client.post(URL, content=body, headers={"content-encoding": "gzip"})
+    assert response.status_code == 429
+
+
+def test_nothing_is_held_when_the_requests_are_over(gateways: Gateways) -> None:
+    client = gateways.start()
+    client.post(URL, content=_body(10))
+    client.post(URL, content=b"no json")
+    client.post(URL, content=iter([b" " * 1_000] * 11))
+    client.post(URL, content=gzip.compress(_body(10)), headers={"content-encoding": "gzip"})
+    assert gateways.holding.held_bytes == 0
+    assert "faultline_gateway_held_bytes 0.0" in client.get("/metrics").text
+
+
+def test_what_did_not_fit_is_not_held() -> None:
+    holding = Holding(100)
+    with Held(holding) as held:
+        held.add(60)
+        with pytest.raises(Overloaded):
+            held.add(60)
+        assert holding.held_bytes == 60
+    assert holding.held_bytes == 0
