@@ -40,6 +40,7 @@ COMMANDS: tuple[LazyCommand, ...] = (
     LazyCommand(
         "backtest", "faultline.cli.backtest:backtest", "Replay a version over stored history."
     ),
+    LazyCommand("dlq", "faultline.cli.dlq:app", "Show, mend and replay what was refused."),
     LazyCommand(
         "migrate", "faultline.cli.admin:migrate", "Bring the database's tables up to date."
     ),

@@ -252,12 +252,15 @@ def gate_lines(judged: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def time_range(start: str | None, end: str | None) -> tuple[int | None, int | None]:
-    """What --start and --end say, milliseconds since the epoch; None is open."""
-    start_ms = None if start is None else checked(moment, start, "--start")
-    end_ms = None if end is None else checked(moment, end, "--end")
+def time_range(
+    start: str | None, end: str | None, options: tuple[str, str] = ("--start", "--end")
+) -> tuple[int | None, int | None]:
+    """What these two options say, milliseconds since the epoch; None is open."""
+    from_, to = options
+    start_ms = None if start is None else checked(moment, start, from_)
+    end_ms = None if end is None else checked(moment, end, to)
     if start_ms is not None and end_ms is not None and start_ms >= end_ms:
-        raise typer.BadParameter("it must be later than --start", param_hint="--end")
+        raise typer.BadParameter(f"it must be later than {from_}", param_hint=to)
     return start_ms, end_ms
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from faultline import labels, topics
 from faultline.errors import Overloaded
 from faultline.labels import FaultLabel
-from faultline.ports.broker import Producer
+from faultline.ports.broker import Headers, Producer
 from faultline.readings import Reading, by_machine, chunked, encode_batch
 
 # A message of a hundred readings costs the broker little more than one of a single reading.
@@ -34,21 +34,29 @@ class TopicSink:
         self._producer = producer
         self._flush_timeout_s = flush_timeout_s
 
-    def send(self, readings: Sequence[Reading]) -> None:
-        """Hand readings to the producer; when too much is in flight, wait until it has gone out."""
+    def send(self, readings: Sequence[Reading], headers: Headers = ()) -> None:
+        """Hand readings to the producer; when too much is in flight, wait until it has gone out.
+
+        Parameters
+        ----------
+        headers
+            Of every message they become.
+        """
         for machine_id, own in by_machine(readings).items():
             key = machine_id.encode()
             for batch in chunked(own, _READINGS_PER_MESSAGE):
-                self._send_batch(key, batch)
+                self._send_batch(key, batch, headers)
 
-    def _send_batch(self, key: bytes, batch: Sequence[Reading]) -> None:
+    def _send_batch(self, key: bytes, batch: Sequence[Reading], headers: Headers) -> None:
         value = encode_batch(batch)
         if len(value) > _MAX_MESSAGE_BYTES and len(batch) > 1:
             half = len(batch) // 2
-            self._send_batch(key, batch[:half])
-            self._send_batch(key, batch[half:])
+            self._send_batch(key, batch[:half], headers)
+            self._send_batch(key, batch[half:], headers)
             return
-        _send(self._producer, topics.READINGS.name, key, value, self._flush_timeout_s)
+        _send(
+            self._producer, topics.READINGS.name, key, value, self._flush_timeout_s, headers=headers
+        )
 
     def flush(self) -> None:
         """Return once the broker has acknowledged everything sent before."""
@@ -78,10 +86,18 @@ class LabelSink:
         self._producer.flush(self._flush_timeout_s)
 
 
-def _send(producer: Producer, topic: str, key: bytes, value: bytes, timeout_s: float) -> None:
+def _send(
+    producer: Producer,
+    topic: str,
+    key: bytes,
+    value: bytes,
+    timeout_s: float,
+    *,
+    headers: Headers = (),
+) -> None:
     """Send; when too much is in flight, wait until it has gone out and send again."""
     try:
-        producer.send(topic, key, value)
+        producer.send(topic, key, value, headers)
     except Overloaded:
         producer.flush(timeout_s)
-        producer.send(topic, key, value)
+        producer.send(topic, key, value, headers)

@@ -14,6 +14,7 @@ from faultline import readings as codec
 from faultline import topics
 from faultline.alarms import AlarmEvent
 from faultline.comparisons import Comparison
+from faultline.dead_letters import CONFLICT
 from faultline.drift import DriftEvent
 from faultline.errors import InvalidReading
 from faultline.labels import FaultLabel
@@ -124,7 +125,7 @@ class Batch:
             more = f" and {len(kept) - len(identities)} more" if len(kept) > 3 else ""
             self._conflicts[number] = DeadLetter(
                 source.message,
-                "conflict",
+                CONFLICT,
                 f"stored already with other values, which stay: {told}{more}",
                 places,
             )

@@ -10,16 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from faultline import topics
+from faultline.dead_letters import letter_headers
 from faultline.errors import Overloaded
-from faultline.ports.broker import Delivery, Headers, Message, Producer
+from faultline.ports.broker import Delivery, Message, Producer
 from faultline.ports.clock import Clock
-from faultline.readings import format_timestamp
 from services.ingest.recorder.metrics import RecorderMetrics
 
 _DELIVERY_S = 30.0
-# A thousand refusals in one message need not all be told.
-_DETAIL_CHARACTERS = 2_000
-_POSITIONS = 200
 
 
 @dataclass
@@ -28,12 +25,8 @@ class DeadLetter:
 
     Attributes
     ----------
-    reason
-        ``conflict``, or ``invalid_`` and the field at fault (`message` for the whole).
-    detail
-        What is wrong, in sentences.
-    positions
-        Which readings of the message, counted from 0; none when it is the whole.
+    reason, detail, positions
+        As in `faultline.dead_letters.Letter`.
     sent
         True once the broker has it.
     """
@@ -43,24 +36,6 @@ class DeadLetter:
     detail: str
     positions: Sequence[int] = ()
     sent: bool = field(default=False, compare=False)
-
-    def headers(self, at_ms: int) -> Headers:
-        """The headers that tell of it, in UTF-8; the message's own come first."""
-        source = self.message
-        detail = self.detail
-        if len(detail) > _DETAIL_CHARACTERS:
-            detail = f"{detail[:_DETAIL_CHARACTERS]}…"
-        told = {
-            "reason": self.reason,
-            "detail": detail,
-            "positions": ",".join(str(position) for position in self.positions[:_POSITIONS]),
-            "source_topic": source.partition.topic,
-            "source_partition": str(source.partition.number),
-            "source_offset": str(source.offset),
-            "time": format_timestamp(at_ms),
-        }
-        own = tuple(header for header in source.headers if header[0] not in told)
-        return (*own, *((name, text.encode()) for name, text in told.items()))
 
 
 class DeadLetterQueue:
@@ -97,7 +72,13 @@ class DeadLetterQueue:
             topics.READINGS_DLQ.name,
             letter.message.key,
             letter.message.value,
-            letter.headers(self._clock.now_ms()),
+            letter_headers(
+                letter.message,
+                letter.reason,
+                letter.detail,
+                letter.positions,
+                self._clock.now_ms(),
+            ),
         )
 
     def _settle(self, under_way: Sequence[tuple[DeadLetter, Delivery]]) -> None:

@@ -1,0 +1,173 @@
+"""A dead letter and its headers, whose names have their one home here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from faultline import topics
+from faultline.errors import InvalidReading
+from faultline.ports.broker import Broker, Headers, Message, Partition
+from faultline.readings import format_timestamp, parse_timestamp
+
+CONFLICT = "conflict"
+"""The reason of a reading whose machine and time are stored with other values."""
+REPLAYED_FROM = "replayed_from"
+"""Header of a message that was sent again: the offset of the letter that it was."""
+
+_REASON = "reason"
+_DETAIL = "detail"
+_POSITIONS = "positions"
+_SOURCE_TOPIC = "source_topic"
+_SOURCE_PARTITION = "source_partition"
+_SOURCE_OFFSET = "source_offset"
+_TIME = "time"
+_OURS = frozenset(
+    (_REASON, _DETAIL, _POSITIONS, _SOURCE_TOPIC, _SOURCE_PARTITION, _SOURCE_OFFSET, _TIME)
+)
+# A thousand refusals in one message need not all be told.
+_DETAIL_CHARACTERS = 2_000
+_MOST_POSITIONS = 200
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where the refused message stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter.
+
+    Attributes
+    ----------
+    offset
+        Its own, in the dead-letter topic.
+    at_ms
+        When it was refused, milliseconds since the epoch.
+    reason
+        ``conflict``, or ``invalid_`` and what was at fault; empty if whoever wrote it gave none.
+    detail
+        What is wrong, in sentences.
+    positions
+        Which readings of the message, counted from 0; none when it is the whole, or too many to be
+        told.
+    source
+        None if whoever wrote it did not say.
+    headers
+        Those that the message came with.
+    """
+
+    offset: int
+    at_ms: int
+    reason: str
+    detail: str
+    positions: tuple[int, ...]
+    source: Source | None
+    key: bytes | None
+    value: bytes
+    headers: Headers = ()
+
+    @property
+    def replayed_from(self) -> int | None:
+        """The letter that this message was before, if it was sent again and refused again."""
+        return _number(dict(self.headers).get(REPLAYED_FROM, b"").decode("utf-8", "replace"))
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """Machines that it is about: its key, and what is found in messages that are JSON."""
+        try:
+            named = _named.decode(self.value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            named = []
+        found = [each.machine_id for each in (named if isinstance(named, list) else [named])]
+        key = [] if self.key is None else [self.key.decode("utf-8", "backslashreplace")]
+        return tuple(dict.fromkeys([*key, *(one for one in found if isinstance(one, str))]))
+
+
+class _Named(msgspec.Struct):
+    machine_id: Any = None
+
+
+_named = msgspec.json.Decoder(_Named | list[_Named])
+
+
+def letter_headers(
+    source: Message, reason: str, detail: str, positions: Sequence[int], at_ms: int
+) -> Headers:
+    """The headers of a message's letter, in UTF-8; the message's own come first.
+
+    Parameters
+    ----------
+    reason, detail, positions, at_ms
+        As in `Letter`.
+    """
+    if len(detail) > _DETAIL_CHARACTERS:
+        detail = f"{detail[:_DETAIL_CHARACTERS]}…"
+    told = {
+        _REASON: reason,
+        _DETAIL: detail,
+        _POSITIONS: ",".join(str(position) for position in positions[:_MOST_POSITIONS]),
+        _SOURCE_TOPIC: source.partition.topic,
+        _SOURCE_PARTITION: str(source.partition.number),
+        _SOURCE_OFFSET: str(source.offset),
+        _TIME: format_timestamp(at_ms),
+    }
+    own = tuple(header for header in source.headers if header[0] not in _OURS)
+    return (*own, *((name, text.encode()) for name, text in told.items()))
+
+
+def read_letter(message: Message) -> Letter:
+    """What a message of the dead-letter topic says; whatever its headers lack is left open."""
+    told = {
+        name: content.decode("utf-8", "replace")
+        for name, content in message.headers
+        if name in _OURS
+    }
+    partition, offset = (
+        _number(told.get(name, "")) for name in (_SOURCE_PARTITION, _SOURCE_OFFSET)
+    )
+    positions = [_number(text) for text in told.get(_POSITIONS, "").split(",")]
+    known = tuple(each for each in positions if each is not None)
+    return Letter(
+        offset=message.offset,
+        at_ms=_time(told.get(_TIME, ""), message.timestamp_ms),
+        reason=told.get(_REASON, ""),
+        detail=told.get(_DETAIL, ""),
+        positions=known if len(known) < _MOST_POSITIONS else (),
+        source=None
+        if partition is None or offset is None
+        else Source(told.get(_SOURCE_TOPIC, ""), partition, offset),
+        key=message.key,
+        value=message.value,
+        headers=tuple(header for header in message.headers if header[0] not in _OURS),
+    )
+
+
+def letters_of(broker: Broker) -> Iterator[Letter]:
+    """All letters there are now, one after the other, from the oldest.
+
+    Raises
+    ------
+    Unavailable
+        When the broker does not answer, also while they are being read.
+    """
+    for message in broker.read(Partition(topics.READINGS_DLQ.name, 0)):
+        yield read_letter(message)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
+
+
+def _time(text: str, otherwise_ms: int) -> int:
+    try:
+        return parse_timestamp(text)
+    except InvalidReading:
+        return otherwise_ms
