@@ -21,6 +21,7 @@ COMMANDS: tuple[LazyCommand, ...] = (
     ),
     LazyCommand("simulate", "faultline.cli.simulate:simulate", "Stream a synthetic fleet."),
     LazyCommand("replay", "faultline.cli.replay:replay", "Send CSV files as readings."),
+    LazyCommand("follow", "faultline.cli.follow:follow", "Show verdicts and alarms as they come."),
     LazyCommand("fit", "faultline.cli.fit:command", "Learn from CSV or Parquet; no server needed."),
     LazyCommand("score", "faultline.cli.score:score", "Score a file with such a model."),
     LazyCommand("explain", "faultline.cli.explain:explain", "Say why one of its rows is unusual."),

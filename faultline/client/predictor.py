@@ -1,10 +1,21 @@
-"""Asking the predictor which versions judge, and how a challenger does."""
+"""Asking the predictor which versions judge, how a challenger does, and what happens now."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import httpx
 import msgspec
 
+from faultline.client.live import LiveEvent, parse
 from faultline.client.service import ServiceClient
+from faultline.errors import Unavailable
+
+_PATIENCE_S = 60.0
+_RETRY_S = 1.0
+# Three heartbeats.
+_LIVE_TIMEOUT = httpx.Timeout(30.0, read=45.0)
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +75,74 @@ class PredictorClient(ServiceClient):
             champion_alarms_per_1000=pair.champion.alarms_per_1000_readings or 0.0,
             challenger_alarms_per_1000=pair.challenger.alarms_per_1000_readings or 0.0,
         )
+
+    def follow(
+        self,
+        *,
+        events: Sequence[str] = (),
+        machines: Sequence[str] = (),
+        machine_type: str | None = None,
+        status: str | None = None,
+        last_event_id: str | None = None,
+        patience_s: float = _PATIENCE_S,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Iterator[LiveEvent]:
+        """Verdicts, alarms and what happens to models, as they come, without end.
+
+        A connection that is lost is made again, and nothing is missed or doubled by that; an event
+        of the kind ``gap`` says so where it could not be helped.
+
+        Parameters
+        ----------
+        events
+            Kinds; none given means all.
+        machines, machine_type
+            Only these; none given means all. Events about models are of no machine.
+        status
+            Only verdicts of it.
+        last_event_id
+            Begin after this event; None is now.
+        patience_s
+            Raise `Unavailable` when there has been no connection for so long.
+        sleep
+            Waits between two attempts.
+        """
+        given = {"events": events, "machine_id": machines}
+        params: dict[str, Sequence[str] | str] = {k: v for k, v in given.items() if v}
+        if machine_type is not None:
+            params["machine_type"] = machine_type
+        if status is not None:
+            params["status"] = status
+        lost_s: float | None = None
+        while True:
+            try:
+                for event in self._connected(params, last_event_id):
+                    last_event_id = event.id
+                    lost_s = None
+                    yield event
+            except Unavailable:
+                now_s = time.monotonic()
+                lost_s = now_s if lost_s is None else lost_s
+                if now_s - lost_s >= patience_s:
+                    raise
+            sleep(_RETRY_S)
+
+    def _connected(
+        self, params: dict[str, Sequence[str] | str], last_event_id: str | None
+    ) -> Iterator[LiveEvent]:
+        """Events of one connection; raises `Unavailable` when it ends."""
+        headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
+        try:
+            with self._client.stream(
+                "GET", "/api/v1/stream", params=params, headers=headers, timeout=_LIVE_TIMEOUT
+            ) as response:
+                if not response.is_success:
+                    response.read()
+                    raise self._refusal(response)
+                yield from parse(response.iter_bytes())
+        except httpx.TransportError as error:
+            raise self._silence(error) from error
+        raise Unavailable(f"the {self._name} at {self._url} has ended the stream")
 
 
 class _LiveModel(msgspec.Struct, frozen=True):

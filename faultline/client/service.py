@@ -64,11 +64,7 @@ class ServiceClient:
                 method, path, json=body, params=params, timeout=timeout_s
             )
         except httpx.TransportError as error:
-            why = str(error) or type(error).__name__
-            raise Unavailable(
-                f"the {self._name} at {self._url} does not answer ({why}); "
-                f"see whether it runs (faultline status), or name another with --{self._name}"
-            ) from error
+            raise self._silence(error) from error
         if response.is_success:
             try:
                 return msgspec.json.decode(response.content, type=kind)
@@ -77,10 +73,20 @@ class ServiceClient:
                     f"what answers at {self._url} is no {self._name} of this version ({error}); "
                     f"name the right one with --{self._name}"
                 ) from error
-        refusal = _ERRORS.get(response.status_code, FaultlineError)
-        raise refusal(
-            f"the {self._name} refuses ({response.status_code}): {_explanation(response)}"
+        raise self._refusal(response)
+
+    def _silence(self, error: httpx.TransportError) -> Unavailable:
+        """What a broken connection stands for."""
+        why = str(error) or type(error).__name__
+        return Unavailable(
+            f"the {self._name} at {self._url} does not answer ({why}); "
+            f"see whether it runs (faultline status), or name another with --{self._name}"
         )
+
+    def _refusal(self, response: httpx.Response) -> FaultlineError:
+        """What an answer that is none stands for; its body has been read."""
+        kind = _ERRORS.get(response.status_code, FaultlineError)
+        return kind(f"the {self._name} refuses ({response.status_code}): {_explanation(response)}")
 
 
 def _explanation(response: httpx.Response) -> str:
