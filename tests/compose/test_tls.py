@@ -24,30 +24,6 @@ pytestmark = pytest.mark.compose
 ROOT = Path(__file__).parents[2]
 PORTS = ("TLS_PREDICTOR_PORT", "TLS_INGEST_PORT", "TLS_TRAINER_PORT", "TLS_MLFLOW_PORT")
 _OTHER_KEY = "a-key-of-another-program-0123456789"
-# Sends one event, and the next when it is told to.
-_EVENTS = """
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-told = threading.Event()
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.end_headers()
-        self.wfile.write(b"data: first\\n\\n")
-        self.wfile.flush()
-        told.wait(60)
-        self.wfile.write(b"data: second\\n\\n")
-
-    def do_POST(self):
-        told.set()
-        self.send_response(204)
-        self.end_headers()
-
-ThreadingHTTPServer(("", 9000), Handler).serve_forever()
-"""
 
 
 class Front:
@@ -193,29 +169,20 @@ def test_mlflow_takes_a_browsers_requests_and_large_files(front: Front) -> None:
         assert mlflow.post(search, json={"max_results": 1}, headers=foreign).status_code == 403
 
 
-def test_events_pass_as_they_come(front: Front) -> None:
-    project = front.containers.variables["COMPOSE_PROJECT_NAME"]
-    run = ("docker", "run", "--detach", "--rm", "--network", f"{project}_faultline")
-    image = "python:3.13-slim-trixie"
-    started = subprocess.run(
-        [*run, "--network-alias", "events", image, "python", "-c", _EVENTS],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    try:
-        with front.containers.with_variables(MLFLOW_ADDRESS="events:9000") as changed:
-            up = ("--profile", "tls", "up", "--detach", "--wait", "--no-deps", "tls")
-            changed.run(*up)
-            with front.with_key("TLS_MLFLOW_PORT") as client, client.stream("GET", "/") as events:
+def test_events_pass_as_they_come(front: Front, fleet: Fleet) -> None:
+    plain = httpx.Client(base_url=front.containers.url("PREDICTOR_PORT"), timeout=60)
+    with front.with_key("TLS_PREDICTOR_PORT") as secure, plain:
+        for client in (secure, plain):
+            asked = {"events": "verdict", "machine_type": fleet.machine_type}
+            with client.stream("GET", "/api/v1/stream", params=asked) as events:
+                assert events.headers["Content-Type"].startswith("text/event-stream")
+                assert events.headers["Cache-Control"] == "no-store"
                 lines = (line for line in events.iter_lines() if line)
-                assert next(lines) == "data: first"
-                assert client.post("/go").status_code == 204
-                assert next(lines) == "data: second"
-    finally:
-        stop = ["docker", "rm", "--force", started.stdout.strip()]
-        subprocess.run(stop, check=True, capture_output=True)
-        front.containers.run("--profile", "tls", "up", "--detach", "--wait", "--no-deps", "tls")
+                # It has joined: what is said from here on comes.
+                next(line for line in lines if line.startswith("id: "))
+                fleet.send(1)
+                data = next(line for line in lines if line.startswith("data: "))
+                assert msgspec.json.decode(data.removeprefix("data: "))["verdicts"]
 
 
 def test_a_renewed_certificate_is_taken_up_while_it_runs(front: Front, until: Until) -> None:
