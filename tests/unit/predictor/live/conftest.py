@@ -17,6 +17,7 @@ from faultline.adapters.memory.broker import MemoryBroker
 from faultline.adapters.memory.feed import MemoryFeed
 from faultline.alarms import Alarm, AlarmEvent, AlarmEventKind, AlarmState
 from faultline.events import ModelEvent, ModelEventKind
+from faultline.ports.feed import Feed
 from faultline.readings import parse_timestamp
 from faultline.verdicts import SensorContribution, Status, Verdict, VerdictBatch
 from services.predictor.live import LiveEvents
@@ -165,9 +166,10 @@ class Rig:
         self._producer.flush(1.0)
 
     @contextmanager
-    def replica(self, **options: Any) -> Iterator[LiveEvents]:
+    def replica(self, feed: Feed | None = None, **options: Any) -> Iterator[LiveEvents]:
         """A replica's loop."""
-        live = LiveEvents(MemoryFeed(self.broker), metrics=Metrics(), retry_s=0.01, **options)
+        feed = feed or MemoryFeed(self.broker)
+        live = LiveEvents(feed, metrics=Metrics(), retry_s=0.01, **options)
         stop = threading.Event()
         thread = threading.Thread(target=live.run, args=(stop,))
         thread.start()

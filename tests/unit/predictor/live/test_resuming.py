@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
 from faultline import topics
-from faultline.ports.broker import Partition
+from faultline.adapters.memory.feed import MemoryFeed, MemoryFollower
+from faultline.ports.broker import Message, Partition
+from faultline.topics import Topic
+from services.predictor.live import LiveEvents
 from services.predictor.live_events import TOPICS, Kind, Wanted
 from services.predictor.live_position import Position, from_id
 
 if TYPE_CHECKING:
     from tests.unit.predictor.live.conftest import Rig
+
+_DEADLINE_S = 20.0
 
 
 def test_at_another_replica_it_goes_on_where_it_was(rig: Rig) -> None:
@@ -57,21 +64,56 @@ def test_it_gets_everything_once_while_more_and_more_comes(rig: Rig) -> None:
     asyncio.run(scenario())
 
 
+class _Overlapping(MemoryFeed):
+    """Whatever its second follower reads, the first has passed on already, and one more."""
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__(rig.broker)
+        self._rig = rig
+        self._opened = 0
+        self.live: LiveEvents | None = None
+        self.said = 1
+
+    def open(self, topics: Sequence[Topic]) -> MemoryFollower:
+        self._opened += 1
+        follower = super().open(topics)
+        if self._opened == 2:
+            read = follower.poll
+
+            def poll(timeout_s: float) -> Sequence[Message]:
+                self._say()
+                messages = read(timeout_s)
+                self._say()
+                return messages
+
+            follower.poll = poll  # type: ignore[method-assign]
+        return follower
+
+    def _say(self) -> None:
+        self.said += 1
+        self._rig.verdict(self.said)
+        deadline_s = time.monotonic() + _DEADLINE_S
+        while sum(((self.live and self.live._position) or {}).values()) < self.said:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.001)
+
+
 def test_where_reading_ends_and_the_queue_begins_nothing_is_missed_and_nothing_is_double(
     rig: Rig,
 ) -> None:
     async def scenario() -> None:
-        with rig.replica() as live:
-            async with rig.client(live) as client:
-                begin = await client.joined()
-            rig.verdict(1)
-            async with rig.client(live, last_id=begin) as client:
-                got = []
-                for time_ms in range(2, 60):
-                    rig.verdict(time_ms)
-                    got += await client.times(1)
-                got += await client.times(1)
-        assert got == list(range(1, 60))
+        feed = _Overlapping(rig)
+        with rig.replica(feed) as live:
+            feed.live = live
+            async with rig.client(live) as beside:
+                begin = await beside.joined()
+                rig.verdict(1)
+                async with rig.client(live, last_id=begin) as client:
+                    got = await client.times(3)
+                    rig.verdict(100)
+                    while got[-1] != 100:
+                        got += await client.times(1)
+        assert got == [*range(1, feed.said + 1), 100]
 
     asyncio.run(scenario())
 
