@@ -9,7 +9,7 @@ import pytest
 
 from faultline import topics, verdicts
 from faultline.adapters.memory.broker import MemoryProducer
-from faultline.errors import Unavailable
+from faultline.errors import FaultlineError, Unavailable
 from faultline.ports.broker import Delivery, Headers, Partition, Producer
 from faultline.ports.stores import OffsetRange, RecordBatch, Recorded, RecordStore
 from faultline.readings import Reading, make_reading
@@ -213,6 +213,17 @@ def test_while_dead_letters_cannot_be_written_nothing_is_passed_over(plant: Plan
     failing = Failing(Unavailable("the broker is down"), 1_000_000)
     stream = plant.stream(producer=Sender(plant.broker.producer(), before=failing))
     plant.run(stream, lambda: stream.check() == "the broker is down")
+    assert plant.database.record_store().offsets("recorder", plant.partitions()) == {}
+
+
+def test_a_dead_letter_that_is_refused_for_good_stops_it_and_is_not_passed_over(
+    plant: Plant,
+) -> None:
+    plant.send(b"bad")
+    refused = Failing(FaultlineError("too large for the topic"))
+    stream = plant.stream(producer=Sender(plant.broker.producer(), before=refused))
+    with pytest.raises(FaultlineError, match="too large for the topic"):
+        plant.record_all(stream)
     assert plant.database.record_store().offsets("recorder", plant.partitions()) == {}
 
 
