@@ -3,6 +3,8 @@
 # or any other command.
 set -euo pipefail
 
+platform=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+
 die() {
   echo "mlflow platform: $*" >&2
   exit 1
@@ -78,7 +80,7 @@ server() {
     *) die "MLFLOW_AUTH is '$MLFLOW_AUTH': none or basic" ;;
   esac
   # An upgrade is a step of its own.
-  python /opt/platform/tools/upgrade.py --check
+  python "$platform/tools/upgrade.py" --check
   exec mlflow server "${options[@]}" "$@"
 }
 
@@ -88,11 +90,13 @@ case $command in
   server) server "$@" ;;
   serve-model)
     [[ $# -gt 0 ]] || set -- "${MODEL_NAME:?the registered model to serve}" "${MODEL_VERSION:-production}"
-    exec /opt/platform/scripts/serve-model.sh --host 0.0.0.0 "$@"
+    exec "$platform/scripts/serve-model.sh" --host 0.0.0.0 "$@"
     ;;
   upgrade | backup | restore | cleanup | health-check)
     backend
-    exec "/opt/platform/scripts/$command.sh" "$@"
+    # The account by which the scripts ask a server that has accounts.
+    secret MLFLOW_AUTH_ADMIN_PASSWORD
+    exec "$platform/scripts/$command.sh" "$@"
     ;;
   *) exec "$command" "$@" ;;
 esac

@@ -1,17 +1,8 @@
-"""The MLflow platform by itself in containers: its compose file, driven by its scripts."""
+"""Server, model server, backup, upgrade and cleaning up, without accounts."""
 
 from __future__ import annotations
 
-import base64
-import os
-import secrets
-import shutil
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -24,107 +15,11 @@ from faultline.detector.fit import fit
 from faultline.ports.registry import ScoringForm, TrainingRun
 from faultline.settings import RegistrySettings
 
-FOLDER = Path(__file__).parents[2] / "mlflow"
-PROFILES = ("--profile", "serving", "--profile", "upgrade")
-PATIENCE_S = 900
+from .conftest import Platform, get
+
 NAME = "faultline-pump"
 SENSORS = ("pressure", "vibration")
 STEP_MS = 1_000
-
-
-def engine_missing() -> str:
-    """Say why no container can be started; '' when one can."""
-    if shutil.which("docker") is None:
-        return "docker is not installed"
-    for command in (["docker", "info"], ["docker", "compose", "version"]):
-        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-            return f"`{' '.join(command)}` fails: no engine runs, or it lacks compose"
-    return ""
-
-
-pytestmark = [
-    pytest.mark.skipif(bool(reason := engine_missing()), reason=reason or "-"),
-    # Of building an image, when it is the first.
-    pytest.mark.timeout(2 * PATIENCE_S),
-]
-
-
-class Platform:
-    """A project of its own, with its own passwords, ports and volumes."""
-
-    def __init__(self, folder: Path, **settings: str) -> None:
-        self.port, serve_port = free_port(), free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.served = f"http://127.0.0.1:{serve_port}"
-        nothing = folder / "empty.env"
-        nothing.touch()
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "COMPOSE_"))}
-        self.environment = {
-            **clean,
-            "PYTHON": sys.executable,
-            "COMPOSE_PROJECT_NAME": f"mlflow-test-{secrets.token_hex(4)}",
-            "COMPOSE_FILE": str(FOLDER / "docker-compose.yml"),
-            # Not what somebody keeps beside it.
-            "COMPOSE_ENV_FILES": str(nothing),
-            "POSTGRES_PASSWORD": secrets.token_hex(8) + "@:/%",
-            "MLFLOW_PORT": str(self.port),
-            "SERVE_PORT": str(serve_port),
-            **settings,
-        }
-
-    def run(self, *command: str | Path, works: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [str(part) for part in command],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-        )
-        if works and done.returncode != 0:
-            pytest.fail(f"{command}\n{done.stdout}\n{done.stderr}\n{self.logs()}")
-        return done
-
-    def script(
-        self, name: str, *arguments: str | Path, works: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        return self.run(FOLDER / "scripts" / f"{name}.sh", "--docker", *arguments, works=works)
-
-    def compose(self, *arguments: str, works: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.run("docker", "compose", *arguments, works=works)
-
-    def logs(self) -> str:
-        done = subprocess.run(
-            ["docker", "compose", *PROFILES, "logs", "--no-color", "--tail", "60"],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout + done.stderr
-
-    def remove(self) -> None:
-        self.compose(*PROFILES, "down", "--volumes", works=False)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def get(url: str, **more: Any) -> httpx.Response:
-    return httpx.get(url, trust_env=False, timeout=30, **more)
-
-
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    place = Platform(tmp_path_factory.mktemp("platform"))
-    try:
-        place.script("start")
-        yield place
-    finally:
-        place.remove()
 
 
 @pytest.fixture(scope="module")
@@ -246,37 +141,3 @@ def test_a_database_that_is_down_is_named(platform: Platform) -> None:
         assert "FAIL  database" in done.stdout
     finally:
         platform.compose("start", "postgres")
-
-
-def test_without_an_admin_password_accounts_are_refused(tmp_path: Path) -> None:
-    place = Platform(tmp_path, MLFLOW_BACKEND_STORE_URI="sqlite:////tmp/x.db", MLFLOW_AUTH="basic")
-    try:
-        done = place.compose("run", "--rm", "--no-deps", "-T", "mlflow", works=False)
-        assert done.returncode == 1
-        assert "there is no default" in done.stderr
-    finally:
-        place.remove()
-
-
-def test_accounts_on_sqlite_behind_gunicorn(tmp_path: Path) -> None:
-    password = secrets.token_hex(12)
-    place = Platform(
-        tmp_path,
-        MLFLOW_BACKEND_STORE_URI="sqlite:////mlflow/mlflow.db",
-        MLFLOW_AUTH="basic",
-        MLFLOW_AUTH_ADMIN_PASSWORD=password,
-        MLFLOW_FLASK_SERVER_SECRET_KEY=secrets.token_hex(16),
-        MLFLOW_HTTP_SERVER="gunicorn",
-        MLFLOW_WORKERS="1",
-    )
-    url = f"{place.uri}/api/2.0/mlflow/experiments/search?max_results=1"
-    account = base64.b64encode(f"admin:{password}".encode()).decode()
-    try:
-        place.script("start")
-        assert place.compose("ps", "--services").stdout.split() == ["mlflow"]
-        assert get(url).status_code == 401
-        assert get(url, headers={"authorization": f"Basic {account}"}).status_code == 200
-        assert place.script("health-check").returncode == 0
-        assert "gunicorn" in place.logs()
-    finally:
-        place.remove()
