@@ -23,6 +23,8 @@ from faultline.alarms import AlarmEvent
 from faultline.comparisons import Comparison
 from faultline.drift import DriftEvent
 from services.ingest import settings as ingest_settings
+from services.ingest.bridge import settings as bridge_settings
+from services.ingest.bridge.metrics import BridgeMetrics
 from services.ingest.gateway.metrics import GatewayMetrics
 from services.ingest.recorder.metrics import RecorderMetrics
 from services.predictor import settings as predictor_settings
@@ -98,6 +100,10 @@ _PAYLOADS: dict[str, Any] = {
     topics.MODEL_EVENTS.name: {"$ref": "#/components/schemas/ModelEvent"},
     topics.MODEL_COMPARISONS.name: {"$ref": "#/components/schemas/Comparison"},
     topics.DRIFT_EVENTS.name: {"$ref": "#/components/schemas/DriftEvent"},
+    topics.BRIDGE_STATE.name: {
+        "description": "MessagePack, private to the MQTT bridge: a machine's last values and the "
+        "rows that wait."
+    },
 }
 _STRUCTS = (
     verdicts.VerdictBatch,
@@ -123,6 +129,7 @@ _SETTINGS: tuple[tuple[str, tuple[type[BaseModel], ...]], ...] = (
     ),
     ("Gateway", (ingest_settings.GatewaySettings,)),
     ("Recorder", (ingest_settings.RecorderSettings,)),
+    ("MQTT bridge", (bridge_settings.BridgeSettings,)),
     ("Trainer", (trainer_settings.TrainerSettings,)),
     ("Predictor", (predictor_settings.PredictorSettings,)),
 )
@@ -204,6 +211,7 @@ def registries() -> dict[str, CollectorRegistry]:
     return {
         "Gateway": GatewayMetrics().registry,
         "Recorder": RecorderMetrics().registry,
+        "MQTT bridge": BridgeMetrics().registry,
         "Trainer": TrainerMetrics().registry,
         "Predictor": predictor,
     }

@@ -142,6 +142,16 @@ MODEL_COMPARISONS = Topic(
     7 * _DAY_MS,
 )
 
+BRIDGE_STATE = Topic(
+    "bridge.state",
+    "bridge, machine_type, machine_id",
+    "What the MQTT bridge has of each machine that sends its values one by one.",
+    1,
+    None,
+    # A thousand sensors with long names, and several rows under way.
+    max_message_bytes=8 * 1024 * 1024,
+)
+
 ALL = (
     READINGS,
     READINGS_DLQ,
@@ -152,4 +162,5 @@ ALL = (
     MODEL_EVENTS,
     DRIFT_EVENTS,
     MODEL_COMPARISONS,
+    BRIDGE_STATE,
 )

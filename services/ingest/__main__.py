@@ -1,4 +1,4 @@
-"""`python -m services.ingest gateway` and `python -m services.ingest recorder`."""
+"""`python -m services.ingest gateway`, the same with `recorder`, and with `bridge`."""
 
 from __future__ import annotations
 

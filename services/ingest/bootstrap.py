@@ -1,4 +1,4 @@
-"""Wires the gateway and the recorder: the one place that names adapters."""
+"""Wires the gateway, the recorder and the MQTT bridge: the one place that names adapters."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.tracing import open_tracing
 from faultline.service import Loop, serve
 from faultline.telemetry import configure_logging
+from services.ingest.bridge.bootstrap import bridge
 from services.ingest.gateway.answers import Answers
 from services.ingest.gateway.api import Bounds, gateway_app
 from services.ingest.gateway.application import Gateway
@@ -96,12 +97,16 @@ def recorder() -> int:
         tracing.close()
 
 
-_SERVICES: dict[str, Callable[[], int]] = {"gateway": gateway, "recorder": recorder}
+_SERVICES: dict[str, Callable[[], int]] = {
+    "bridge": bridge,
+    "gateway": gateway,
+    "recorder": recorder,
+}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the service that is named; returns the exit status."""
     if len(arguments) != 1 or arguments[0] not in _SERVICES:
-        sys.stderr.write("usage: python -m services.ingest gateway|recorder\n")
+        sys.stderr.write("usage: python -m services.ingest bridge|gateway|recorder\n")
         return 2
     return _SERVICES[arguments[0]]()
