@@ -23,15 +23,15 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 # The dependencies change seldom, the code often: each has a layer of its own.
 FROM builder AS ingest-environment
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --quiet --constraint requirements.lock --requirement pyproject.toml --extra ingest --extra tracing
+    uv pip install --quiet --constraint requirements.lock --requirement pyproject.toml --extra ingest --extra tracing --extra confluent
 
 FROM builder AS trainer-environment
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --quiet --constraint requirements.lock --requirement pyproject.toml --extra trainer --extra tracing
+    uv pip install --quiet --constraint requirements.lock --requirement pyproject.toml --extra trainer --extra tracing --extra confluent
 
 FROM builder AS predictor-environment
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --quiet --constraint requirements.lock --requirement pyproject.toml --extra predictor --extra tracing
+    uv pip install --quiet --constraint requirements.lock --requirement pyproject.toml --extra predictor --extra tracing --extra confluent
 
 FROM builder AS code
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \

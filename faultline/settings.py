@@ -74,6 +74,11 @@ class KafkaSettings(BaseSettings):
     kafka_ssl_cafile: Path | None = Field(
         None, description="Certificate authorities; the system's when not set."
     )
+    kafka_client: Literal["auto", "confluent", "kafka-python"] = Field(
+        "kafka-python",
+        description="Library that speaks with the broker. `confluent`: confluent-kafka, the faster "
+        "one, of the extra `confluent`; `auto`: that one where it is installed.",
+    )
     kafka_replication_factor: int = Field(
         1, ge=1, description="Replicas of each topic that Faultline creates."
     )

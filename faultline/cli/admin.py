@@ -65,11 +65,11 @@ def topics(
     wait_s: WaitOption = 60.0,
 ) -> None:
     """Create the topics that are missing. Safe to repeat; topics that exist stay as they are."""
-    from faultline.adapters.kafka import KafkaBroker  # noqa: PLC0415 - a quick --help
+    from faultline.adapters.broker import open_broker  # noqa: PLC0415 - a quick --help
     from faultline.topics import ALL  # noqa: PLC0415
 
     settings = KafkaSettings(kafka_bootstrap_servers=kafka) if kafka else KafkaSettings()
-    broker = KafkaBroker(settings, "faultline-topics")
+    broker = open_broker(settings, "faultline-topics")
     try:
         created = _patiently(lambda: broker.create_topics(ALL), wait_s)
     finally:

@@ -92,7 +92,7 @@ def open_outlet(
     NotFound
         When an address is neither given nor known.
     """
-    from faultline.adapters.kafka import KafkaBroker  # noqa: PLC0415 - a quick --help
+    from faultline.adapters.broker import open_broker  # noqa: PLC0415 - a quick --help
     from faultline.local.home import load_endpoints  # noqa: PLC0415
     from faultline.settings import KafkaSettings  # noqa: PLC0415
     from faultline.sources.http import HttpSink  # noqa: PLC0415
@@ -103,7 +103,7 @@ def open_outlet(
         producer = None
         if to is Way.TOPIC or with_labels:
             servers = kafka or load_endpoints(home, needs=("kafka",)).kafka
-            broker = KafkaBroker(
+            broker = open_broker(
                 KafkaSettings(kafka_bootstrap_servers=servers), client_id="faultline-cli"
             )
             closing.callback(broker.close)

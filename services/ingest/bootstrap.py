@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
+from faultline.adapters.broker import open_broker
 from faultline.adapters.clock import SystemClock
-from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.tracing import open_tracing
 from faultline.service import Loop, serve
 from faultline.telemetry import configure_logging
@@ -32,7 +32,7 @@ def gateway() -> int:
     configure_logging("gateway", settings.log_level, settings.log_format)
     metrics = GatewayMetrics()
     tracing = open_tracing(settings, "gateway")
-    broker = KafkaBroker(settings, client_id="faultline-gateway")
+    broker = open_broker(settings, client_id="faultline-gateway")
     try:
         application = Gateway(
             tracing.broker(broker).producer(),
@@ -68,7 +68,7 @@ def recorder() -> int:
     configure_logging("recorder", settings.log_level, settings.log_format)
     metrics = RecorderMetrics()
     tracing = open_tracing(settings, "recorder")
-    broker = KafkaBroker(settings, client_id="faultline-recorder")
+    broker = open_broker(settings, client_id="faultline-recorder")
     database = PostgresDatabase(settings.database_url)
     clock = SystemClock()
     retention = settings.retention()

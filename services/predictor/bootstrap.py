@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from faultline.adapters.broker import open_broker
 from faultline.adapters.clock import SystemClock
-from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.kafka.feed import KafkaFeed
 from faultline.adapters.mlflow import MlflowRegistry
 from faultline.adapters.mlflow.predictions import MlflowPredictionRuns, MlflowPredictionTables
@@ -26,7 +26,7 @@ def main() -> int:
     # MLflow's client tells of each of its retries; the loader says once that it is down.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     tracing = open_tracing(settings, "predictor")
-    broker = KafkaBroker(settings, client_id="faultline-predictor")
+    broker = open_broker(settings, client_id="faultline-predictor")
     database = PostgresDatabase(settings.database_url)
     ports = Ports(
         broker=tracing.broker(broker),

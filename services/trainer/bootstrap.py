@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from faultline.adapters.broker import open_broker
 from faultline.adapters.clock import SystemClock
-from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.mlflow import MlflowRegistry
 from faultline.adapters.postgres import PostgresDatabase
 from faultline.adapters.tracing import open_tracing
@@ -18,7 +18,7 @@ def main() -> int:
     settings = TrainerSettings()
     configure_logging("trainer", settings.log_level, settings.log_format)
     tracing = open_tracing(settings, "trainer")
-    broker = KafkaBroker(settings, client_id="faultline-trainer")
+    broker = open_broker(settings, client_id="faultline-trainer")
     database = PostgresDatabase(settings.database_url)
     registry = MlflowRegistry(settings)
     ports = Ports(

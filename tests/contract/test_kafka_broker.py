@@ -9,13 +9,14 @@ import time
 import uuid
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from faultline import topics
-from faultline.adapters.kafka import KafkaBroker
+from faultline.adapters.broker import KafkaCluster, open_broker
 from faultline.errors import FaultlineError, Unavailable
 from faultline.local.home import Endpoints
 from faultline.ports.broker import Partition
@@ -29,15 +30,21 @@ def _topic(partitions: int = 1) -> Topic:
     return Topic(f"contract-{uuid.uuid4().hex[:8]}", "key", "Test.", partitions, 3_600_000)
 
 
+@pytest.fixture(params=["kafka-python", "confluent"])
+def settings(request: pytest.FixtureRequest, platform: Endpoints) -> KafkaSettings:
+    """How to reach the broker, once through each client."""
+    return KafkaSettings(kafka_bootstrap_servers=platform.kafka, kafka_client=request.param)
+
+
 @pytest.fixture
-def broker(platform: Endpoints) -> Iterator[KafkaBroker]:
-    broker = KafkaBroker(KafkaSettings(kafka_bootstrap_servers=platform.kafka))
+def broker(settings: KafkaSettings) -> Iterator[KafkaCluster]:
+    broker = open_broker(settings)
     yield broker
     broker.close()
 
 
 @pytest.fixture
-def topic(broker: KafkaBroker) -> Topic:
+def topic(broker: KafkaCluster) -> Topic:
     topic = _topic()
     broker.create_topics([topic])
     return topic
@@ -74,8 +81,19 @@ class Entrance:
                 threading.Thread(target=_pump, args=(source, target), daemon=True).start()
 
 
-def _client_threads() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if "kafka" in thread.name}
+def _client_threads() -> set[object]:
+    """Threads of both clients; librdkafka's are the system's, and unknown to Python."""
+    of_python = {thread for thread in threading.enumerate() if "kafka" in thread.name}
+    tasks = Path("/proc/self/task").glob("*")
+    return of_python | {task for task in tasks if _comm(task).startswith("rdk")}
+
+
+def _comm(task: Path) -> str:
+    try:
+        return (task / "comm").read_text()
+    except OSError:
+        # It has ended since.
+        return ""
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
@@ -95,15 +113,15 @@ def entrance(platform: Endpoints) -> Iterator[Entrance]:
 
 
 @pytest.fixture
-def distant(entrance: Entrance) -> Iterator[KafkaBroker]:
+def distant(settings: KafkaSettings, entrance: Entrance) -> Iterator[KafkaCluster]:
     """A broker that is reached through the entrance, so not at first."""
-    broker = KafkaBroker(KafkaSettings(kafka_bootstrap_servers=entrance.address))
+    broker = open_broker(settings.model_copy(update={"kafka_bootstrap_servers": entrance.address}))
     yield broker
     broker.close()
 
 
 def test_a_producer_works_once_the_broker_is_up(
-    distant: KafkaBroker, entrance: Entrance, topic: Topic
+    distant: KafkaCluster, entrance: Entrance, topic: Topic
 ) -> None:
     producer = distant.producer()
     with pytest.raises(Unavailable, match=entrance.address):
@@ -120,7 +138,7 @@ def test_a_producer_works_once_the_broker_is_up(
 
 
 def test_a_consumer_works_once_the_broker_is_up(
-    broker: KafkaBroker, distant: KafkaBroker, entrance: Entrance, topic: Topic
+    broker: KafkaCluster, distant: KafkaCluster, entrance: Entrance, topic: Topic
 ) -> None:
     broker.producer().send(topic.name, b"k", b"v").wait(10)
     consumer = distant.consumer(f"group-{uuid.uuid4().hex[:8]}", [topic])
@@ -135,7 +153,7 @@ def test_a_consumer_works_once_the_broker_is_up(
 
 
 def test_a_tail_made_while_the_broker_was_down_works_once_it_is_up(
-    broker: KafkaBroker, distant: KafkaBroker, entrance: Entrance, topic: Topic
+    broker: KafkaCluster, distant: KafkaCluster, entrance: Entrance, topic: Topic
 ) -> None:
     tail = distant.tail(topic)
     entrance.open()
@@ -149,7 +167,7 @@ def test_a_tail_made_while_the_broker_was_down_works_once_it_is_up(
 
 
 def test_a_ping_says_what_is_wrong_and_then_that_nothing_is(
-    distant: KafkaBroker, entrance: Entrance
+    distant: KafkaCluster, entrance: Entrance
 ) -> None:
     wrong = distant.ping(now=lambda: 0.0)
     assert wrong is not None
@@ -158,20 +176,20 @@ def test_a_ping_says_what_is_wrong_and_then_that_nothing_is(
     assert distant.ping(now=lambda: 10.0) is None
 
 
-def test_an_answer_to_a_ping_holds_for_a_while(distant: KafkaBroker, entrance: Entrance) -> None:
+def test_an_answer_to_a_ping_holds_for_a_while(distant: KafkaCluster, entrance: Entrance) -> None:
     wrong = distant.ping(now=lambda: 0.0)
     entrance.open()
     assert distant.ping(now=lambda: 1.0) == wrong
 
 
-def test_a_broker_that_is_down_leaves_no_thread_behind(distant: KafkaBroker) -> None:
+def test_a_broker_that_is_down_leaves_no_thread_behind(distant: KafkaCluster) -> None:
     before = _client_threads()
     with pytest.raises(Unavailable):
         distant.create_topics([_topic()])
     assert _client_threads() - before == set()
 
 
-def test_a_broker_lets_go_of_what_was_closed(distant: KafkaBroker) -> None:
+def test_a_broker_lets_go_of_what_was_closed(distant: KafkaCluster) -> None:
     gone = weakref.WeakSet[object]()
     for _ in range(10):
         producer = distant.producer()
@@ -182,9 +200,9 @@ def test_a_broker_lets_go_of_what_was_closed(distant: KafkaBroker) -> None:
     assert len(gone) <= 1
 
 
-def test_a_closed_broker_leaves_no_thread_behind(platform: Endpoints) -> None:
+def test_a_closed_broker_leaves_no_thread_behind(settings: KafkaSettings) -> None:
     before = _client_threads()
-    broker = KafkaBroker(KafkaSettings(kafka_bootstrap_servers=platform.kafka))
+    broker = open_broker(settings)
     topic = _topic()
     broker.create_topics([topic])
     broker.producer().send(topic.name, b"k", b"v").wait(10)
@@ -197,7 +215,7 @@ def test_a_closed_broker_leaves_no_thread_behind(platform: Endpoints) -> None:
 
 
 def test_reading_ends_behind_the_marks_of_transactions(
-    platform: Endpoints, broker: KafkaBroker, topic: Topic
+    platform: Endpoints, broker: KafkaCluster, topic: Topic
 ) -> None:
     producer = KafkaProducer(
         bootstrap_servers=platform.kafka, transactional_id=f"tx-{topic.name}", metrics_enabled=False
@@ -226,14 +244,14 @@ def test_a_topic_is_created_with_its_configuration(platform: Endpoints, topic: T
 
 
 def test_a_message_that_no_topic_takes_is_refused_for_good(
-    broker: KafkaBroker, topic: Topic
+    broker: KafkaCluster, topic: Topic
 ) -> None:
     with pytest.raises(FaultlineError, match="too large") as refusal:
         broker.producer().send(topic.name, b"k", bytes(17 * 1024 * 1024))
     assert not refusal.value.retriable
 
 
-def test_a_flush_tells_that_a_message_was_lost(broker: KafkaBroker, topic: Topic) -> None:
+def test_a_flush_tells_that_a_message_was_lost(broker: KafkaCluster, topic: Topic) -> None:
     producer = broker.producer()
     # Over the topic's limit of 1 MiB, which only the broker knows.
     producer.send(topic.name, b"k", bytes(2 * 1024 * 1024))
@@ -243,7 +261,7 @@ def test_a_flush_tells_that_a_message_was_lost(broker: KafkaBroker, topic: Topic
 
 
 def test_after_a_refused_message_the_next_one_goes_through(
-    broker: KafkaBroker, topic: Topic
+    broker: KafkaCluster, topic: Topic
 ) -> None:
     producer = broker.producer()
     with pytest.raises(FaultlineError, match="too large for topic"):
@@ -253,7 +271,7 @@ def test_after_a_refused_message_the_next_one_goes_through(
 
 
 def test_a_refused_message_is_refused_for_good_and_those_beside_it_only_for_now(
-    broker: KafkaBroker, topic: Topic
+    broker: KafkaCluster, topic: Topic
 ) -> None:
     producer = broker.producer()
     large = producer.send(topic.name, b"k", bytes(2 * 1024 * 1024))
@@ -269,7 +287,7 @@ def test_a_refused_message_is_refused_for_good_and_those_beside_it_only_for_now(
     assert (loss.value.retriable, fates - {True}) == (False, set())
 
 
-def test_a_letter_may_be_larger_than_the_message_that_it_tells_of(broker: KafkaBroker) -> None:
+def test_a_letter_may_be_larger_than_the_message_that_it_tells_of(broker: KafkaCluster) -> None:
     broker.create_topics([topics.READINGS_DLQ])
     headers = (("detail", bytes(100_000)),)
     producer = broker.producer()

@@ -1,13 +1,15 @@
-"""Both brokers, and what the tests do with them."""
+"""The broker in memory and Kafka through both clients, and what the tests do with them."""
 
 from __future__ import annotations
 
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
 
 import pytest
 
+from faultline.adapters.broker import open_broker
 from faultline.adapters.memory import MemoryBroker
 from faultline.ports.broker import Broker, Consumer, Message, Partition
 from faultline.settings import KafkaSettings
@@ -121,22 +123,24 @@ def rig() -> Rig:
     return Rig()
 
 
-@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.real)])
+def _brokers() -> list[Any]:
+    clients = ("kafka-python", "confluent")
+    return [pytest.param("memory"), *(pytest.param(c, marks=pytest.mark.real) for c in clients)]
+
+
+@pytest.fixture(params=_brokers())
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     made: Broker
     if request.param == "memory":
         made = MemoryBroker(max_in_flight_bytes=CAPACITY)
     else:
         platform = request.getfixturevalue("platform")
-        # Here, as kafka-python's warnings are let pass only when the tests are configured.
-        from faultline.adapters.kafka import KafkaBroker  # noqa: PLC0415
-
-        made = KafkaBroker(
-            KafkaSettings(
-                kafka_bootstrap_servers=platform.kafka, kafka_max_in_flight_bytes=CAPACITY
-            ),
-            "contract",
+        settings = KafkaSettings(
+            kafka_bootstrap_servers=platform.kafka,
+            kafka_max_in_flight_bytes=CAPACITY,
+            kafka_client=request.param,
         )
+        made = open_broker(settings, "contract")
     yield made
     made.close()
 

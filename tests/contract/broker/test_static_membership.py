@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from faultline.adapters.broker import open_broker
 from faultline.errors import Unavailable
 from faultline.local.home import Endpoints
 from faultline.ports.broker import Broker
@@ -21,18 +22,18 @@ pytestmark = pytest.mark.real
 Process = Callable[[str], Broker]
 
 
-@pytest.fixture
-def process(platform: Endpoints) -> Iterator[Process]:
+@pytest.fixture(params=["kafka-python", "confluent"])
+def process(request: pytest.FixtureRequest, platform: Endpoints) -> Iterator[Process]:
     """Starts a process whose members have this name; ending it closes what it opened."""
-    from faultline.adapters.kafka import KafkaBroker  # noqa: PLC0415 - warns where it is imported
-
     with ExitStack() as opened:
 
         def start(name: str) -> Broker:
             settings = KafkaSettings(
-                kafka_bootstrap_servers=platform.kafka, kafka_group_instance_id=name
+                kafka_bootstrap_servers=platform.kafka,
+                kafka_group_instance_id=name,
+                kafka_client=request.param,
             )
-            broker = KafkaBroker(settings, name)
+            broker = open_broker(settings, name)
             opened.callback(broker.close)
             return broker
 
