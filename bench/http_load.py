@@ -1,8 +1,8 @@
 """Sends one request over and over, over some connections: a process of its own, on raw sockets.
 
 `python -m bench.http_load HOST PORT PATH BODYFILE CONNECTIONS SECONDS` prints one JSON object:
-requests answered with 200, others, and the times to answer in milliseconds. A client library
-would take more CPU than the servers that are measured.
+requests answered as they should be, others, the times to answer in milliseconds, and what this
+process took of the CPU. A client library would take more of it than the servers that are measured.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ _LENGTH = b"content-length:"
 class _Connection(asyncio.Protocol):
     """Asks again as soon as the answer is there."""
 
-    def __init__(self, request: bytes, until_s: float, ended: asyncio.Future[None]) -> None:
+    def __init__(
+        self, request: bytes, good: bytes, until_s: float, ended: asyncio.Future[None]
+    ) -> None:
         self.times_ms: list[float] = []
         self.bad = 0
         self._request = request
+        self._good = good
         self._until_s = until_s
         self._ended = ended
         self._received = b""
@@ -55,7 +58,7 @@ class _Connection(asyncio.Protocol):
         if len(self._received) < end + len(_HEAD_END) + length:
             return
         now_s = time.perf_counter()
-        if b" 200 " in self._received[:13]:
+        if self._good in self._received[:13]:
             self.times_ms.append(1_000 * (now_s - self._begun_s))
         else:
             self.bad += 1
@@ -78,25 +81,26 @@ def _same(connection: _Connection) -> _Connection:
     return connection
 
 
-async def _load(
-    host: str, port: int, request: bytes, connections: int, seconds: float
-) -> list[_Connection]:
+async def _load(given: argparse.Namespace, request: bytes) -> list[_Connection]:
     loop = asyncio.get_running_loop()
-    until_s = time.perf_counter() + seconds
-    ends: list[asyncio.Future[None]] = [loop.create_future() for _ in range(connections)]
+    until_s = time.perf_counter() + given.seconds
+    good = f" {given.status} ".encode()
+    ends: list[asyncio.Future[None]] = [loop.create_future() for _ in range(given.connections)]
     made: list[_Connection] = []
     for ended in ends:
-        connection = _Connection(request, until_s, ended)
-        await loop.create_connection(partial(_same, connection), host, port)
+        connection = _Connection(request, good, until_s, ended)
+        await loop.create_connection(partial(_same, connection), given.host, given.port)
         made.append(connection)
     await asyncio.gather(*ends)
     return made
 
 
-def request_of(host: str, port: int, path: str, body: bytes) -> bytes:
-    """A whole POST request with a JSON body, on a connection that is kept."""
+def request_of(
+    host: str, port: int, path: str, body: bytes, content_type: str = "application/json"
+) -> bytes:
+    """A whole POST request, on a connection that is kept."""
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: {content_type}\r\n"
         f"Accept: */*\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -111,12 +115,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("body", type=Path)
     parser.add_argument("connections", type=int)
     parser.add_argument("seconds", type=float)
+    parser.add_argument("--content-type", default="application/json")
+    parser.add_argument("--status", type=int, default=200, help="of a good answer")
     given = parser.parse_args(arguments)
-    request = request_of(given.host, given.port, given.path, given.body.read_bytes())
-    made = asyncio.run(_load(given.host, given.port, request, given.connections, given.seconds))
+    body = given.body.read_bytes()
+    request = request_of(given.host, given.port, given.path, body, given.content_type)
+    made = asyncio.run(_load(given, request))
     times_ms = sorted(each for connection in made for each in connection.times_ms)
     bad = sum(connection.bad for connection in made)
-    print(json.dumps({"answered": len(times_ms), "bad": bad, "times_ms": times_ms}))
+    told = {"answered": len(times_ms), "bad": bad, "times_ms": times_ms}
+    print(json.dumps({**told, "cpu_s": time.process_time()}))
     return 0
 
 

@@ -10,7 +10,7 @@ from faultline.readings.reading import Reading
 from faultline.readings.timestamps import format_timestamp
 
 
-class _Outgoing(msgspec.Struct, omit_defaults=True):
+class _Outgoing(msgspec.Struct, omit_defaults=True, gc=False):
     machine_id: str
     machine_type: str
     timestamp: str

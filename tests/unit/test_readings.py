@@ -330,6 +330,20 @@ def test_a_reading_that_is_made_keeps_the_limits_too() -> None:
         make_reading("pump", 0, {"p": float("nan")})
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), -1.1e100, 10**400])
+@pytest.mark.parametrize("beside", [None, 1.0, 1e100])
+def test_one_value_beyond_the_limit_is_found_among_others(
+    value: float, beside: float | None
+) -> None:
+    with pytest.raises(InvalidReading, match=r"sensors\.p: .* must be a finite number"):
+        make_reading("pump", 0, {"a": beside, "p": value, "z": beside})
+
+
+def test_very_many_values_at_the_limit_are_within_it() -> None:
+    sensors: dict[str, float | None] = {f"s{number}": 1e100 for number in range(1_000)}
+    assert make_reading("pump", 0, sensors).sensors == sensors
+
+
 def test_the_machine_type_is_default_when_left_out() -> None:
     assert decode(PUMP.encode()).readings[0].machine_type == "default"
 
