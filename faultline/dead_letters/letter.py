@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -79,7 +80,7 @@ class Letter:
         """The letter that this message was before, if it was sent again and refused again."""
         return _number(dict(self.headers).get(REPLAYED_FROM, b"").decode("utf-8", "replace"))
 
-    @property
+    @cached_property
     def machines(self) -> tuple[str, ...]:
         """Machines that it is about: its key, and what is found in messages that are JSON."""
         try:
