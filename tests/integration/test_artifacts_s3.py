@@ -15,18 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
-import numpy as np
 import pytest
 
 from faultline.adapters.clock import SystemClock
 from faultline.adapters.mlflow import MlflowRegistry
-from faultline.bundle import golden_batch, write_bundle
-from faultline.detector import Detector, MachineHistory
 from faultline.errors import Unavailable
-from faultline.ports.registry import TrainingRun
 from faultline.settings import RegistrySettings
 from services.predictor.bundles import Bundles
 from services.predictor.shelf import BundleShelf
+from tests.integration.versions import Version, detector_with, write_version
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Until
@@ -102,42 +99,23 @@ def mlflow(s3: str, tmp_path: Path, until: Until) -> Iterator[str]:
         yield url
 
 
-def _run(folder: Path) -> tuple[TrainingRun, str]:
-    """A version's files as the trainer logs them, and the sum of its bundle."""
-    detector = Detector(
-        sensors=("flow", "heat"),
-        window_rows=3,
-        max_gap_ms=60_000,
-        centre=np.zeros(2),
-        scale=np.ones(2),
-        spread=np.ones(2),
-        clusters=np.zeros((1, 2)),
-        boundary=3.0,
-        unknown_score=2.0,
-    )
-    rows = np.random.default_rng(0).normal(size=(23, 2))
-    history = MachineHistory("pump-1", 1_000 * np.arange(23, dtype=np.int64), rows)
-    total = write_bundle(
-        folder / "model",
-        detector,
-        golden_batch(detector, history),
-        model_name=_NAME,
-        machine_type="s3pump",
-        created_ms=0,
-    )
+def _version(folder: Path) -> Version:
+    """A version's files as the trainer logs them."""
+    version = write_version(folder, "s3pump", detector_with(3.0))
     # Large enough for S3's upload in parts.
     (folder / "plots").mkdir()
     (folder / "plots" / "large.bin").write_bytes(os.urandom(20 * 1024 * 1024))
-    return TrainingRun(_NAME, "test", {}, [], {}, folder), total
+    return version
 
 
 def test_a_version_kept_in_s3_is_registered_by_the_trainer_and_loaded_by_the_predictor(
     s3: str, mlflow: str, tmp_path: Path
 ) -> None:
     registry = MlflowRegistry(RegistrySettings(MLFLOW_TRACKING_URI=mlflow))
-    run, total = _run(tmp_path / "logged")
-    run_id = registry.log_run(run)
-    version = registry.register(_NAME, run_id, {"bundle_sha256": total}, "A test's.").version
+    made = _version(tmp_path / "logged")
+    run_id = registry.log_run(made.run)
+    tags = {"bundle_sha256": made.bundle_sha256}
+    version = registry.register(_NAME, run_id, tags, "A test's.").version
     registry.promote(_NAME, version)
 
     kept = httpx.get(f"{s3}/{_BUCKET}?list-type=2", trust_env=False).text
@@ -157,6 +135,6 @@ def test_a_bucket_that_is_not_there_is_told_as_a_registry_that_is_down(
     s3: str, mlflow: str, tmp_path: Path
 ) -> None:
     assert httpx.delete(f"{s3}/{_BUCKET}", trust_env=False).is_success
-    run, _ = _run(tmp_path / "logged")
+    made = _version(tmp_path / "logged")
     with pytest.raises(Unavailable):
-        MlflowRegistry(RegistrySettings(MLFLOW_TRACKING_URI=mlflow)).log_run(run)
+        MlflowRegistry(RegistrySettings(MLFLOW_TRACKING_URI=mlflow)).log_run(made.run)

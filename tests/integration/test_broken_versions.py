@@ -19,16 +19,16 @@ import numpy as np
 import pytest
 
 from faultline.adapters.clock import SystemClock
-from faultline.bundle import ARRAYS, GOLDEN, MANIFEST, golden_batch, write_bundle
-from faultline.detector import Detector, MachineHistory
+from faultline.bundle import ARRAYS, GOLDEN, MANIFEST
 from faultline.events import ModelEvent, ModelEventKind, machine_type_of
 from faultline.local.home import Endpoints
-from faultline.ports.registry import ModelRegistry, TrainingRun
+from faultline.ports.registry import ModelRegistry
 from faultline.settings import RegistrySettings
 from services.predictor.loader import ModelLoader
 from services.predictor.metrics import Metrics
 from services.predictor.shelf import BundleShelf
 from services.predictor.slot import ModelSlot
+from tests.integration.versions import detector_with, write_version
 
 pytestmark = pytest.mark.real
 
@@ -179,34 +179,17 @@ class World:
 
     def promote(self, boundary: float, damage: Damage | None = None, *, tell: bool = True) -> str:
         """Register and promote a version; without `tell` its tag has the sum before the damage."""
-        detector = Detector(
-            sensors=("flow", "heat"),
-            window_rows=3,
-            max_gap_ms=60_000,
-            centre=np.zeros(2),
-            scale=np.ones(2),
-            spread=np.ones(2),
-            clusters=np.zeros((1, 2)),
-            boundary=boundary,
-            unknown_score=2.0,
+        made = write_version(
+            self.folder / f"artifacts-{boundary}",
+            machine_type_of(self.name),
+            detector_with(boundary),
         )
-        artifacts = self.folder / f"artifacts-{boundary}"
-        bundle = artifacts / "model"
-        rows = np.random.default_rng(0).normal(size=(20, 2))
-        history = MachineHistory("m", 1_000 * np.arange(20, dtype=np.int64), rows)
-        bundle_sum = write_bundle(
-            bundle,
-            detector,
-            golden_batch(detector, history),
-            model_name=self.name,
-            machine_type=machine_type_of(self.name),
-            created_ms=0,
-        )
+        bundle, bundle_sum = made.bundle, made.bundle_sha256
         if damage is not None:
             damage(bundle)
         if tell:
             bundle_sum = hashlib.sha256((bundle / MANIFEST).read_bytes()).hexdigest()
-        run_id = self.registry.log_run(TrainingRun(self.name, "test", {}, [], {}, artifacts))
+        run_id = self.registry.log_run(made.run)
         tags = {"bundle_sha256": bundle_sum}
         version = self.registry.register(self.name, run_id, tags, "A test's.").version
         self.registry.promote(self.name, version)

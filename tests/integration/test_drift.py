@@ -13,15 +13,14 @@ import pytest
 from faultline import drift, topics
 from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.postgres import PostgresDatabase
-from faultline.bundle import golden_batch, write_bundle
-from faultline.detector import Detector, MachineHistory
 from faultline.detector.reference import make_reference
 from faultline.drift import DriftEvent, DriftKind
 from faultline.events import model_name
 from faultline.local.home import Endpoints
 from faultline.ports.broker import Partition, Producer
-from faultline.ports.registry import ModelRegistry, TrainingRun
+from faultline.ports.registry import ModelRegistry
 from faultline.readings import encode_batch, make_reading
+from tests.integration.versions import SENSORS, detector_with, ordinary_history, write_version
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Services, Until
@@ -47,32 +46,13 @@ class World:
         self._producer: Producer = broker.producer()
 
     def register(self) -> str:
-        detector = Detector(
-            sensors=("flow", "heat"),
-            window_rows=3,
-            max_gap_ms=60_000,
-            centre=np.zeros(2),
-            scale=np.ones(2),
-            spread=np.ones(2),
-            clusters=np.zeros((1, 2)),
-            boundary=4.0,
-            unknown_score=2.0,
-        )
-        times = 1_000 * np.arange(3_000, dtype=np.int64)
-        history = MachineHistory("m", times, self._rng.normal(size=(3_000, 2)))
+        detector = detector_with(4.0)
+        reference = make_reference(detector, SENSORS, [ordinary_history(3_000)])
+        made = write_version(self._folder / "artifacts", self.kind, detector, reference)
         name = model_name(self.kind)
-        artifacts = self._folder / "artifacts"
-        bundle_sum = write_bundle(
-            artifacts / "model",
-            detector,
-            golden_batch(detector, history),
-            model_name=name,
-            machine_type=self.kind,
-            created_ms=0,
-            reference=make_reference(detector, detector.sensors, [history]),
-        )
-        run_id = self._registry.log_run(TrainingRun(name, "test", {}, [], {}, artifacts))
-        version = self._registry.register(name, run_id, {"bundle_sha256": bundle_sum}, "A test's.")
+        run_id = self._registry.log_run(made.run)
+        tags = {"bundle_sha256": made.bundle_sha256}
+        version = self._registry.register(name, run_id, tags, "A test's.")
         self._registry.promote(name, version.version)
         return version.version
 

@@ -24,12 +24,9 @@ from faultline import topics, verdicts
 from faultline.adapters.clock import SystemClock
 from faultline.adapters.memory import MemoryBroker, MemoryDatabase
 from faultline.adapters.mlflow import MlflowRegistry
-from faultline.bundle import golden_batch, write_bundle
-from faultline.detector import Detector, MachineHistory
 from faultline.events import model_name
 from faultline.local.home import Endpoints
 from faultline.ports.jobs import JobState, TrainingRequest
-from faultline.ports.registry import TrainingRun
 from faultline.ports.stores import RecordBatch
 from faultline.readings import Reading, encode_batch, make_reading
 from faultline.settings import RegistrySettings
@@ -38,6 +35,7 @@ from services.predictor.ports import Ports as PredictorPorts
 from services.predictor.settings import PredictorSettings
 from services.trainer import assembly as trainer
 from services.trainer.settings import TrainerSettings
+from tests.integration.versions import detector_with, write_version
 
 pytestmark = pytest.mark.real
 
@@ -231,29 +229,9 @@ class World:
 
     def promote(self, boundary: float) -> str:
         """Register a version past the gateway, and put it into Production."""
-        detector = Detector(
-            sensors=("flow", "heat"),
-            window_rows=3,
-            max_gap_ms=60_000,
-            centre=np.zeros(2),
-            scale=np.ones(2),
-            spread=np.ones(2),
-            clusters=np.zeros((1, 2)),
-            boundary=boundary,
-            unknown_score=2.0,
-        )
-        rows = np.random.default_rng(0).normal(size=(20, 2))
-        bundle_sum = write_bundle(
-            self.folder / f"{boundary}" / "model",
-            detector,
-            golden_batch(detector, MachineHistory("m", 1_000 * np.arange(20), rows)),
-            model_name=self.name,
-            machine_type=self.kind,
-            created_ms=0,
-        )
-        run = TrainingRun(self.name, "test", {}, [], {}, self.folder / f"{boundary}")
-        tags = {"bundle_sha256": bundle_sum, "gate": "passed"}
-        made = self.behind.register(self.name, self.behind.log_run(run), tags, "A test's.")
+        version = write_version(self.folder / f"{boundary}", self.kind, detector_with(boundary))
+        tags = {"bundle_sha256": version.bundle_sha256, "gate": "passed"}
+        made = self.behind.register(self.name, self.behind.log_run(version.run), tags, "A test's.")
         self.behind.promote(self.name, made.version)
         return made.version
 

@@ -12,22 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import numpy as np
 import pytest
 
 from faultline import alarms as alarm_codec
 from faultline import events, topics, verdicts
 from faultline.adapters.postgres import PostgresDatabase
 from faultline.alarms import AlarmEvent
-from faultline.bundle import golden_batch, write_bundle
-from faultline.detector import Detector, MachineHistory
 from faultline.events import ModelEvent, ModelEventKind, model_name
 from faultline.local.home import Endpoints
 from faultline.ports.broker import Message, Partition, Producer
-from faultline.ports.registry import ModelRegistry, TrainingRun
+from faultline.ports.registry import ModelRegistry
 from faultline.readings import Reading, encode_batch, make_reading
 from faultline.topics import Topic
 from faultline.verdicts import Verdict, VerdictBatch
+from tests.integration.versions import detector_with, write_version
 
 if TYPE_CHECKING:
     from faultline.adapters.kafka import KafkaBroker
@@ -116,34 +114,13 @@ class World:
         centre: float = 0.0,
     ) -> str:
         """Register a version as the trainer would, and promote it; returns its number."""
-        detector = Detector(
-            sensors=("flow", "heat"),
-            window_rows=window_rows,
-            max_gap_ms=60_000,
-            centre=np.full(2, centre),
-            scale=np.ones(2),
-            spread=np.ones(2),
-            clusters=np.zeros((1, 2)),
-            boundary=boundary,
-            unknown_score=2.0,
-        )
-        artifacts = self._folder / uuid4().hex
-        count = window_rows + 20
-        rows = np.random.default_rng(0).normal(size=(count, 2))
-        history = MachineHistory(self.machine, 1_000 * np.arange(count, dtype=np.int64), rows)
-        bundle_sum = write_bundle(
-            artifacts / "model",
-            detector,
-            golden_batch(detector, history),
-            model_name=self.name,
-            machine_type=self.kind,
-            created_ms=0,
-        )
-        run_id = self.registry.log_run(TrainingRun(self.name, "test", {}, [], {}, artifacts))
+        detector = detector_with(boundary, window_rows=window_rows, centre=centre)
+        made = write_version(self._folder / uuid4().hex, self.kind, detector)
+        run_id = self.registry.log_run(made.run)
         version = self.registry.register(
-            self.name, run_id, {"bundle_sha256": bundle_sum, "gate": gate}, "A test's."
+            self.name, run_id, {"bundle_sha256": made.bundle_sha256, "gate": gate}, "A test's."
         ).version
-        self.bundles[version] = artifacts / "model"
+        self.bundles[version] = made.bundle
         if promote:
             self.registry.promote(self.name, version)
         return version
