@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from faultline.ports.broker import Delivery, Headers, Message
 from faultline.readings import Reading, decode, encode_batch, make_reading
 
 URL = "/api/v1/readings"
+PAGE = (Path(__file__).parents[4] / "docs" / "data.md").read_text(encoding="utf-8")
 REQUEST_BYTES = 10_000  # As in conftest.py.
 
 Start = Callable[..., TestClient]
@@ -271,3 +274,11 @@ def test_the_documentation_names_every_answer(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     answers = set(document["paths"][URL]["post"]["responses"])
     assert answers == {"202", "207", "400", "409", "413", "415", "422", "429", "503"}
+    section = PAGE.partition("\n## Over HTTP\n")[2].partition("\n## ")[0]
+    assert answers <= set(re.findall(r"\b\d{3}\b", section))
+
+
+def test_the_example_on_the_page_is_what_a_mixed_request_is_answered(client: TestClient) -> None:
+    good = json.loads(encode_batch([_reading(1), _reading(2)]))
+    told = client.post(URL, json=[good[0], {**good[0], "sensors": {"pressure": True}}, good[1]])
+    assert json.dumps(told.json()) in PAGE
