@@ -47,5 +47,9 @@ class Conflict(FaultlineError):
     """The request contradicts the present state (someone else was faster, a gate refused)."""
 
 
+class KeyReused(FaultlineError):
+    """An idempotency key came again, with another request than the first time."""
+
+
 class StaleOffsets(FaultlineError):
     """Another consumer has stored this partition further on: this one must let it go."""

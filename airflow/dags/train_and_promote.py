@@ -60,11 +60,9 @@ def train_and_promote() -> None:
 
         The readings end at the DAG run's moment, so a rerun asks for the same.
         """
-        context = get_current_context()
-        wanted = _request(machine_type, context)
+        wanted, key = _request(machine_type, get_current_context())
         with the_trainer() as trainer:
-            job = trainer.job_asked_for(machine_type, wanted["requested_by"])
-            return str((job or trainer.train(wanted))["job_id"])
+            return str(trainer.train(wanted, key)["job_id"])
 
     @task
     def check_quality(made: dict[str, str]) -> list[str]:
@@ -99,8 +97,8 @@ def train_and_promote() -> None:
     one_type.expand(machine_type=types)
 
 
-def _request(machine_type: str, context: Any) -> dict[str, Any]:
-    """What to ask the trainer for, under a name that is the same for the same."""
+def _request(machine_type: str, context: Any) -> tuple[dict[str, Any], str]:
+    """What to ask the trainer for, and a key that is the same for the same."""
     params, moment = context["params"], moment_of(context)
     history_days = setting("history_days", None, params)
     wanted = {
@@ -108,13 +106,13 @@ def _request(machine_type: str, context: Any) -> dict[str, Any]:
         "end": rfc3339(moment),
         "hyperparameters": setting("hyperparameters", {}, params),
         "promotion": "hold",
+        "repeat": params["retrain"],
+        "requested_by": f"airflow {context['dag_run'].dag_id} {rfc3339(moment)}",
     }
     if history_days is not None:
         wanted["start"] = rfc3339(moment - timedelta(days=history_days))
     once_more = context["dag_run"].run_id if params["retrain"] else ""
-    digest = sha256(dumps([wanted, once_more], sort_keys=True).encode()).hexdigest()[:12]
-    name = f"airflow {context['dag_run'].dag_id} {wanted['end']} {digest}"
-    return {**wanted, "requested_by": name}
+    return wanted, sha256(dumps([wanted, once_more], sort_keys=True).encode()).hexdigest()
 
 
 train_and_promote()

@@ -61,15 +61,30 @@ class TestOneModel:
         assert set(faultline.versions("pump")) == {"1"}
         assert len(faultline.trainer("GET", "train")["jobs"]) == 1
 
-    def test_a_version_of_the_same_readings_stays_in_staging_with_the_reason(
+    def test_the_same_readings_in_another_dag_run_make_no_second_version(
+        self, faultline: Any, run_dag: Any, xcoms: XComs
+    ) -> None:
+        before = faultline.versions("pump")
+        later = FIRST + timedelta(minutes=1)
+        dag_run = run_dag("train_and_promote", later, machine_types=["pump"])
+        assert dag_run.state == "success"
+        [made] = xcoms(dag_run, "one_type.wait_for_training")
+        assert (made["version"], made["unchanged"]) == ("1", True)
+        after = faultline.versions("pump")
+        assert set(after) == {"1"}
+        assert after["1"]["stage"] == "Production"
+        made_by = "airflow.dag_run_id"
+        assert after["1"]["tags"][made_by] == before["1"]["tags"][made_by]
+
+    def test_the_same_readings_make_a_second_version_when_told_to(
         self, faultline: Any, run_dag: Any
     ) -> None:
-        later = FIRST + timedelta(minutes=1)
-        assert run_dag("train_and_promote", later, machine_types=["pump"]).state == "success"
+        later = FIRST + timedelta(minutes=2)
+        asked = {"machine_types": ["pump"], "quality_limits": ["silhouette >= 2"], "retrain": True}
+        assert run_dag("train_and_promote", later, **asked).state == "success"
         version = faultline.versions("pump")["2"]
         assert version["stage"] == "Staging"
         assert version["tags"]["airflow.decision"] == "not promoted"
-        assert "same readings as version 1" in version["tags"]["airflow.decision_reason"]
 
     def test_a_candidate_that_misses_a_limit_stays_in_staging_with_the_reason(
         self, faultline: Any, run_dag: Any

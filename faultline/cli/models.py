@@ -87,6 +87,12 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
         PromotionMode,
         typer.Option(help="auto: into Production when the gate passes. hold: stays in Staging."),
     ] = PromotionMode.AUTO,
+    repeat: Annotated[
+        bool,
+        typer.Option(
+            "--repeat", help="Make a version also of rows and settings that there is one of."
+        ),
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the job to its end.")] = False,
     trainer: TrainerOption = None,
     home: HomeOption = None,
@@ -94,7 +100,8 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
 ) -> None:
     """Train a version on the stored history of a machine type.
 
-    Exit status: 0 when the job is queued (with --wait, when it has registered a version), else 1.
+    Where there is a version of the same rows and settings, none is made: it says which that is.
+    Exit status: 0 when the job is queued (with --wait, when there is a version), else 1.
     """
     if dataset_version is not None and any((start, end, machines, sensors, exclude)):
         raise typer.BadParameter(
@@ -114,13 +121,14 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
             excluded=excluded,
             dataset_version=dataset_version,
             promotion=promotion.value,
+            repeat=repeat,
             requested_by=user(),
         )
         if wait:
             if not as_json:
                 typer.echo(f"job {job.job_id}{_range(start_ms, end_ms)}")
             job = asked.wait(job.job_id, None if as_json else _tell)
-            if not as_json and job.model_name and job.model_version:
+            if not as_json and job.model_name and job.model_version and not job.unchanged:
                 judged = next(iter(asked.gate(job.model_name, job.model_version)), None)
     if as_json:
         print_json(job)
@@ -220,6 +228,9 @@ def _tell(job: Job) -> None:
 def _outcome(job: Job, judged: Mapping[str, Any] | None) -> list[str]:
     """What a training came to: a line, and what the gate said as a list."""
     decision = job.decision or ""
+    if job.unchanged:
+        hint = "; --repeat makes another version" if not job.promoted else ""
+        return [f"{job.model_name}: nothing new to learn, {decision}{hint}"]
     where = "is in Staging"
     if job.promoted:
         where = "is in Production"

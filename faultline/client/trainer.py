@@ -32,6 +32,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str | None = None
     promoted: bool | None = None
     decision: str | None = None
+    unchanged: bool | None = None
 
     @property
     def final(self) -> bool:
@@ -67,6 +68,7 @@ class TrainerClient(ServiceClient):
         dataset_version: str | None = None,
         hyperparameters: Mapping[str, Any] | None = None,
         promotion: Literal["auto", "hold"] = "auto",
+        repeat: bool = False,
         requested_by: str = "api",
     ) -> Job:
         """Ask for a version of a machine type; returns at once, with the queued job.
@@ -86,6 +88,8 @@ class TrainerClient(ServiceClient):
             How to fit, where it should differ from the defaults.
         promotion
             ``auto``: promoted when it passes the gate. ``hold``: stays in Staging.
+        repeat
+            Make a version also of rows, with settings and by code, that there is one of already.
         requested_by
             Kept with the version.
         """
@@ -94,6 +98,8 @@ class TrainerClient(ServiceClient):
             "promotion": promotion,
             "requested_by": requested_by,
         }
+        if repeat:
+            body["repeat"] = True
         if start_ms is not None:
             body["start"] = format_timestamp(start_ms)
         if end_ms is not None:

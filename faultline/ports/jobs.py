@@ -7,8 +7,9 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 import msgspec
+from msgspec import structs
 
-from faultline.errors import Conflict
+from faultline.errors import Conflict, KeyReused
 
 
 class JobState(StrEnum):
@@ -53,6 +54,10 @@ class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True):
         Passed to the detector's fit (see `faultline.detector.fit.FitConfig`).
     promotion
         ``auto``: the gate promotes when it passes. ``hold``: the version stays in Staging.
+    repeat
+        Make a version also of rows, with settings and by code, that there is one of already.
+    idempotency_key
+        By which whoever asks knows the request again; no part of what is wanted.
     trigger
         What made somebody ask, in words.
     trigger_detail
@@ -70,6 +75,8 @@ class TrainingRequest(msgspec.Struct, frozen=True, kw_only=True):
     dataset_version: str | None = None
     hyperparameters: dict[str, Any] = {}
     promotion: Literal["auto", "hold"] = "auto"
+    repeat: bool = False
+    idempotency_key: str | None = None
     requested_by: str = "api"
     trigger: str = "by hand"
     trigger_detail: str = ""
@@ -90,6 +97,8 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
     model_version, run_id, promoted, decision
         What came of it: the registered version, its run, whether it is now in Production, and the
         gate's reason.
+    unchanged
+        Whether that version was there already, of the same rows, settings and code.
     """
 
     job_id: str
@@ -105,6 +114,7 @@ class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     promoted: bool | None = None
     decision: str | None = None
+    unchanged: bool | None = None
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,13 +125,18 @@ class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     promoted: bool
     decision: str
+    unchanged: bool = False
 
 
 class JobQueue(Protocol):
     """Every method raises `Unavailable` while the store is down."""
 
     def submit(self, request: TrainingRequest) -> TrainingJob:
-        """Queue a job."""
+        """Queue a job, unless one was queued under the request's key before: then return that.
+
+        One that failed or was cancelled lets go of its key. Raises `KeyReused` when the job under
+        the key was to do something else.
+        """
 
     def get(self, job_id: str) -> TrainingJob:
         """One job. Raises `NotFound`."""
@@ -164,6 +179,16 @@ class JobQueue(Protocol):
         Its worker can neither renew nor commit it then; until it has noticed, or the lease has run
         out, no other of the type is claimed. Raises `NotFound`, or `Conflict` when it is past that.
         """
+
+
+def require_the_same(job: TrainingJob, request: TrainingRequest) -> None:
+    """Raise `KeyReused` when the job under a request's key was to do something else."""
+    own = {"idempotency_key": None, "traceparent": None}
+    if structs.replace(job.request, **own) != structs.replace(request, **own):
+        raise KeyReused(
+            f"the idempotency key {request.idempotency_key!r} is that of job {job.job_id}, which "
+            "was asked for something else; send another key with another request"
+        )
 
 
 def require_cancellable(job: TrainingJob, committed: bool) -> None:

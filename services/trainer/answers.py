@@ -36,6 +36,7 @@ class JobAnswer(BaseModel):
     promotion: str = Field(description="`auto` or `hold`, as asked for.")
     created_at: str = Field(examples=["2026-11-21T08:00:00.000Z"])
     updated_at: str = Field(examples=["2026-11-21T08:00:07.000Z"])
+    repeat: bool = Field(description="As asked for.")
     model_name: str | None = Field(
         description="Of the registered version.", examples=["faultline-pump"]
     )
@@ -43,6 +44,10 @@ class JobAnswer(BaseModel):
     run_id: str | None = Field(description="Its run in MLflow.")
     promoted: bool | None = Field(description="Whether the job has put it into Production.")
     decision: str | None = Field(description="What the gate says, in a sentence.")
+    unchanged: bool | None = Field(
+        description="Whether the version was there already, of the same rows, settings and code: "
+        "none was registered."
+    )
 
 
 class Jobs(BaseModel):
@@ -167,6 +172,7 @@ def job_answer(job: TrainingJob) -> JobAnswer:
         trigger=job.request.trigger,
         trigger_detail=job.request.trigger_detail,
         promotion=job.request.promotion,
+        repeat=job.request.repeat,
         created_at=format_timestamp(job.created_at_ms),
         updated_at=format_timestamp(job.updated_at_ms),
         model_name=job.model_name,
@@ -174,6 +180,7 @@ def job_answer(job: TrainingJob) -> JobAnswer:
         run_id=job.run_id,
         promoted=job.promoted,
         decision=job.decision,
+        unchanged=job.unchanged,
     )
 
 

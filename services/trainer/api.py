@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
 
 from faultline.errors import InvalidReading, NotFound
@@ -44,6 +44,17 @@ _At = Annotated[
     Time | None,
     Query(description="RFC 3339 or epoch milliseconds: which version was live then?"),
 ]
+_Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r'^("[ !#-~]{1,255}"|[!#-~]([ !#-~]{0,253}[!#-~])?)$',
+        description="A name for the request, with or without quotation marks. Sent again with the "
+        "same body, the answer is the same job, and nothing is queued; with another body it is "
+        "refused. A job that failed or was cancelled lets go of its key.",
+        examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+    ),
+]
 _CLOCKS_DIFFER_MS = 60_000
 _DOWN = HTTPStatus.SERVICE_UNAVAILABLE
 _ABSENT = HTTPStatus.NOT_FOUND
@@ -56,16 +67,17 @@ def job_routes(queue: JobQueue, store: FleetStore) -> APIRouter:
     router = APIRouter(prefix=f"{PREFIX}/train", tags=["training"])
 
     @router.post("", status_code=HTTPStatus.ACCEPTED, responses=problems(_INVALID, _DOWN))
-    def train(request: TrainRequest, response: Response) -> JobAnswer:
+    def train(request: TrainRequest, response: Response, key: _Key = None) -> JobAnswer:
         """Queue a training; follow it at the address in `Location`.
 
-        A version is registered in Staging. The gate decides whether it goes into Production. A
-        machine type without any readings is refused at once.
+        A version is registered in Staging, unless there is one of the same rows, settings and code
+        already (see `repeat`). The gate decides whether it goes into Production. A machine type
+        without any readings is refused at once.
         """
         # The rows of an earlier version may outlive the readings.
         if request.dataset_version is None:
             require_known(store, request.machine_type)
-        job = queue.submit(request.to_job())
+        job = queue.submit(request.to_job(None if key is None else key.strip('"')))
         response.headers["Location"] = f"{PREFIX}/train/{job.job_id}"
         return job_answer(job)
 

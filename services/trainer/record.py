@@ -1,7 +1,8 @@
 """What a run and a version say of themselves: parameters and tags.
 
 Words for people and clients of the registry; nothing of Faultline decides by them but the gate's
-tag, the job's id, the bundle's sum and what the semantic version is counted by.
+tag, the job's id, the bundle's sum, what the semantic version is counted by, and what a version of
+the same is known by (`services.trainer.repetition`).
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ _OF_VERSIONS = frozenset(
         "training_end",
         "trigger",
         "git_commit",
+        "faultline_version",
     }
 )
 

@@ -144,6 +144,11 @@ class TrainRequest(_Request):
         "auto",
         description="`auto`: into Production when the gate passes. `hold`: stays in Staging.",
     )
+    repeat: bool = Field(
+        False,
+        description="Make a version also where one has learnt the same rows with the same settings "
+        "and by the same code. Otherwise the job ends with that version, as `unchanged`.",
+    )
     requested_by: Text = Field(
         "api", min_length=1, max_length=128, description="Who asks; kept with the version."
     )
@@ -170,7 +175,7 @@ class TrainRequest(_Request):
             )
         return self
 
-    def to_job(self) -> TrainingRequest:
+    def to_job(self, idempotency_key: str | None = None) -> TrainingRequest:
         """The same for the queue."""
         return TrainingRequest(
             machine_type=self.machine_type,
@@ -182,6 +187,8 @@ class TrainRequest(_Request):
             dataset_version=self.dataset_version,
             hyperparameters=self.hyperparameters,
             promotion=self.promotion,
+            repeat=self.repeat,
+            idempotency_key=idempotency_key,
             requested_by=self.requested_by,
         )
 

@@ -1,6 +1,7 @@
 """Training: from the history of a machine type to a registered, judged and promoted version.
 
-It calls ports, and takes care that a job that is worked on twice registers one version.
+It calls ports, and takes care that a job that is worked on twice registers one version, and that
+two jobs of the same rows register one.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -29,6 +31,7 @@ from services.trainer.hyperparameters import fit_config
 from services.trainer.metrics import Metrics
 from services.trainer.packing import pack
 from services.trainer.promotion import Promotions
+from services.trainer.repetition import Repetition, made_of, repeated
 from services.trainer.steps import Holding, Steps
 from services.trainer.succession import is_challenger
 from services.trainer.usage import Meter
@@ -59,6 +62,15 @@ class Rules:
     snapshot_max_bytes: int
 
 
+class _Begun(NamedTuple):
+    """What a training has before it fits anything."""
+
+    meter: Meter
+    began_at_ms: int
+    config: FitConfig
+    dataset: Dataset
+
+
 class Training:
     """Works on one job after another."""
 
@@ -86,12 +98,14 @@ class Training:
         self._clock = clock
         self._rules = rules
         self._draw = draw
+        self._repetition = Repetition(gate_log, promotions)
 
     def run(self, job: TrainingJob, holding: Holding) -> JobResult:
         """Do a job, or what is left of it.
 
         A version is tagged with its job when it is made, and looked up by that tag before: a job
-        taken over after that goes on with the version that is there.
+        taken over after that goes on with the version that is there. Where another job has made a
+        version of the same, none is made, unless the request says so.
 
         Raises
         ------
@@ -104,7 +118,15 @@ class Training:
             "looking whether this job was begun before", lambda: self._version_of(name, job)
         )
         if version is None:
-            version = self._make(name, job, holding, steps)
+            begun = self._begin(job, steps)
+            versions = steps.patiently(
+                "looking for a version of the same rows",
+                lambda: () if job.request.repeat else self._versions(name),
+            )
+            same = repeated(versions, made_of(begun.dataset, begun.config, self._rules.git_commit))
+            if same is not None:
+                return self._repetition.conclude(job, same, versions, holding, steps)
+            version = self._make(name, job, begun, holding, steps)
         self._finish(job, version, steps)
         return conclusion.result(job, version)
 
@@ -118,15 +140,25 @@ class Training:
         """
         self._registry.end_runs(model_name(job.request.machine_type), _of(job))
 
-    def _make(self, name: str, job: TrainingJob, holding: Holding, steps: Steps) -> ModelVersion:
+    def _begin(self, job: TrainingJob, steps: Steps) -> _Begun:
         meter, began_at_ms = Meter(), self._clock.now_ms()
-        trained = self._train(job, steps)
+        try:
+            config = fit_config(job.request.hyperparameters)
+        except ValueError as error:
+            raise UntrainableHistory(f"hyperparameters: {error}") from error
+        dataset = steps.interruptibly("reading the history", lambda: self._dataset(job.request))
+        return _Begun(meter, began_at_ms, config, dataset)
+
+    def _make(
+        self, name: str, job: TrainingJob, begun: _Begun, holding: Holding, steps: Steps
+    ) -> ModelVersion:
+        trained = self._train(begun.dataset, begun.config, steps)
         before = steps.patiently(
             "looking up the newest version's number", lambda: self._newest(name)
         )
         circumstances = record.Circumstances(
             job,
-            began_at_ms,
+            begun.began_at_ms,
             self._clock.now_ms(),
             self._rules.git_commit,
             None if before is None else before.tags,
@@ -139,7 +171,7 @@ class Training:
                 trained,
                 circumstances,
                 draw=self._draw,
-                meter=meter,
+                meter=begun.meter,
                 snapshot_max_bytes=self._rules.snapshot_max_bytes,
             )
 
@@ -171,12 +203,7 @@ class Training:
         self._metrics.gate.labels(name, version.tags[record.GATE_TAG]).inc()
         return version
 
-    def _train(self, job: TrainingJob, steps: Steps) -> Trained:
-        try:
-            config = fit_config(job.request.hyperparameters)
-        except ValueError as error:
-            raise UntrainableHistory(f"hyperparameters: {error}") from error
-        dataset = steps.interruptibly("reading the history", lambda: self._dataset(job.request))
+    def _train(self, dataset: Dataset, config: FitConfig, steps: Steps) -> Trained:
         doing = (
             f"fitting to {dataset.rows:,} readings of {len(dataset.histories)} machines, "
             f"{len(dataset.sensors)} sensors"

@@ -38,6 +38,9 @@ class TriggerAnswer(BaseModel):
         "none, or it is no longer stored."
     )
     model_version: str | None = Field(description="The version that it registered.", examples=["3"])
+    unchanged: bool | None = Field(
+        description="Whether that was there already, because there was nothing new to learn."
+    )
     promoted: bool | None = Field(description="Whether it has put that into Production.")
     outcome: str | None = Field(
         description="What came of it, in words: what the gate says of the version, or why the "
@@ -97,6 +100,7 @@ def _answer(trigger: Trigger, job: TrainingJob | None) -> TriggerAnswer:
         suppressed=trigger.suppressed,
         job_state=None if job is None else job.state,
         model_version=None if job is None else job.model_version,
+        unchanged=None if job is None else job.unchanged,
         promoted=None if job is None else job.promoted,
         outcome=None if job is None else job.decision or job.error,
         attempt=trigger.attempt,

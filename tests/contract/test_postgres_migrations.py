@@ -94,7 +94,8 @@ def as_the_first_release_left_it(connection: Connection) -> None:
             "ALTER TABLE training_jobs DROP COLUMN committed; DROP TABLE comparisons; "
             "DROP TABLE gate_decisions, training_triggers, training_schedules, drift_events; "
             "DROP TABLE drift_parts; "
-            "ALTER TABLE training_jobs DROP COLUMN readings_then; "
+            "ALTER TABLE training_jobs DROP COLUMN readings_then, DROP COLUMN unchanged, "
+            "DROP COLUMN idempotency_key; "
             "UPDATE alembic_version SET version_num = '0001'"
         )
     )

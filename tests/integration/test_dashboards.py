@@ -200,7 +200,8 @@ class Events:
             first = trainer.wait(trainer.train(_KIND).job_id, timeout_s=300)
             assert first.promoted, first.decision
             self._until(lambda: predictor.live_version(_KIND) == "1", "the version")
-            trainer.wait(trainer.train(_KIND, promotion="hold").job_id, timeout_s=300)
+            held = trainer.train(_KIND, promotion="hold", repeat=True)
+            trainer.wait(held.job_id, timeout_s=300)
             self._saw("faultline_predictor_challenger_info", 1)
             for _ in range(3):
                 self._send(40)

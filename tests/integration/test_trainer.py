@@ -196,10 +196,13 @@ class TestOneTrainer:
         assert float(production.tags["silhouette"]) > 0.5
         assert production.description.startswith("Trained on 600 readings of 2 machines")
 
+        same = trainer.client.wait(trainer.client.train(machine_type).job_id, timeout_s=_PATIENCE_S)
+        assert (same.model_version, same.unchanged, same.promoted) == ("1", True, False)
+
         second = trainer.client.wait(
-            trainer.client.train(machine_type).job_id, timeout_s=_PATIENCE_S
+            trainer.client.train(machine_type, repeat=True).job_id, timeout_s=_PATIENCE_S
         )
-        assert second.model_version == "2"
+        assert (second.model_version, second.unchanged) == ("2", False)
         assert {one.version: one.stage for one in world.registry.versions(name)} == {
             "2": Stage.PRODUCTION,
             "1": Stage.ARCHIVED,
@@ -308,7 +311,8 @@ def test_a_running_trainer_follows_an_alias_moved_by_hand_and_knows_what_was_liv
     world.store(machine_type, ordinary())
     with world.trainer(FAULTLINE_TRAINER_RECONCILE_S="0.2") as running:
         for _ in range(2):
-            running.client.wait(running.client.train(machine_type).job_id, timeout_s=_PATIENCE_S)
+            asked = running.client.train(machine_type, repeat=True)
+            running.client.wait(asked.job_id, timeout_s=_PATIENCE_S)
 
         def live(at_ms: int | None = None) -> tuple[str, str]:
             told = running.client.history(name, at_ms)["live"]
@@ -334,7 +338,8 @@ def test_of_two_trainers_asked_at_once_one_promotes(world: World, machine_type: 
     world.store(machine_type, ordinary())
     with world.trainer() as one, world.trainer() as other:
         for _ in range(3):
-            one.client.wait(one.client.train(machine_type).job_id, timeout_s=_PATIENCE_S)
+            made = one.client.train(machine_type, repeat=True)
+            one.client.wait(made.job_id, timeout_s=_PATIENCE_S)
         # Versions 1 and 2 at the same moment, again and again: never half of both.
         for _ in range(5):
             with ThreadPoolExecutor(2) as threads:

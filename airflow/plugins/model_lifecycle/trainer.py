@@ -16,8 +16,6 @@ FINAL = frozenset({"succeeded", "failed", "cancelled"})
 
 _MODELS = "/api/v1/ml/models"
 _RETENTION = "/api/v1/ml/maintenance/retention"
-_WITHOUT_A_VERSION = frozenset({"failed", "cancelled"})
-_MOST_JOBS = 1_000
 _BACKTEST_S = 1_800.0
 _RETENTION_S = 300.0
 
@@ -55,24 +53,17 @@ class Trainer:
         response = ask(self._client, "GET", f"{_MODELS}/{name}/versions", absent=True)
         return [] if response.status_code == httpx.codes.NOT_FOUND else response.json()["versions"]
 
-    def train(self, request: Json) -> Json:
-        """Queue a training; returns the job."""
-        return dict(ask(self._client, "POST", TRAININGS, json=request).json())
+    def train(self, request: Json, key: str) -> Json:
+        """Queue a training, or find the one that was queued under the same key; returns the job.
+
+        One that failed or was cancelled is queued anew.
+        """
+        headers = {"Idempotency-Key": key}
+        return dict(ask(self._client, "POST", TRAININGS, json=request, headers=headers).json())
 
     def job(self, job_id: str) -> Json:
         """How a training stands."""
         return self._get(f"{TRAININGS}/{job_id}")
-
-    def job_asked_for(self, machine_type: str, requested_by: str) -> Json | None:
-        """The training that was asked for under this name before, unless it came to nothing."""
-        for version in self.versions(model_name(machine_type)):
-            if version["tags"].get("requested_by") == requested_by:
-                return self.job(version["tags"]["job_id"])
-        for job in self._get(TRAININGS, limit=_MOST_JOBS)["jobs"]:
-            asked = (job["machine_type"], job["requested_by"]) == (machine_type, requested_by)
-            if asked and job["state"] not in _WITHOUT_A_VERSION:
-                return dict(job)
-        return None
 
     def move(self, name: str, version: str, stage: str, reason: str, requested_by: str) -> Json:
         """Move a version to a stage; into Production only if the gate has passed it."""
@@ -106,7 +97,7 @@ def found_nothing(job: Json) -> bool:
 
 
 def version_of(job: Json) -> Json:
-    """The version that a finished training registered.
+    """The version that a finished training registered, or found there already.
 
     Raises
     ------
@@ -123,4 +114,5 @@ def version_of(job: Json) -> Json:
         "model_name": job["model_name"],
         "version": job["model_version"],
         "run_id": job["run_id"],
+        "unchanged": bool(job["unchanged"]),
     }

@@ -67,6 +67,9 @@ class TrainingEnded(BaseTrigger):
 class WaitForTraining(BaseOperator):
     """Waits for a training, ties its run in MLflow to this DAG run, and returns its version.
 
+    A version that was there already, because there was nothing new to learn, is returned too, and
+    stays tied to the DAG run that made it.
+
     Parameters
     ----------
     job_id
@@ -110,9 +113,10 @@ class WaitForTraining(BaseOperator):
             raise AirflowFailException(f"the training {job['state']}: {job['error']}")
         made = version_of(job)
         with the_registry() as registry:
-            tags = dag_run_tags(context)
-            registry.tag_run(made["run_id"], tags)
-            registry.tag_version(made["model_name"], made["version"], tags)
+            if not made["unchanged"]:
+                tags = dag_run_tags(context)
+                registry.tag_run(made["run_id"], tags)
+                registry.tag_version(made["model_name"], made["version"], tags)
             self.run_link = registry.run_link(made["run_id"])
             self.version_link = registry.version_link(made["model_name"], made["version"])
         made |= {"run_link": self.run_link, "version_link": self.version_link}

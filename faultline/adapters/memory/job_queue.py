@@ -18,6 +18,7 @@ from faultline.ports.jobs import (
     TrainingJob,
     TrainingRequest,
     require_cancellable,
+    require_the_same,
 )
 
 
@@ -29,7 +30,7 @@ class MemoryJobQueue:
         self._clock = clock
 
     def submit(self, request: TrainingRequest) -> TrainingJob:
-        """Queue a job."""
+        """Queue a job, or return that under the request's key; see the port."""
         now_ms = self._clock.now_ms()
         job = TrainingJob(
             job_id=str(uuid4()),
@@ -39,6 +40,10 @@ class MemoryJobQueue:
             updated_at_ms=now_ms,
         )
         with self._tables.lock:
+            known = self._under(request.idempotency_key)
+            if known is not None:
+                require_the_same(known, request)
+                return known
             self._tables.jobs[job.job_id] = JobRow(job)
         return job
 
@@ -105,6 +110,16 @@ class MemoryJobQueue:
             row = self._found(job_id)
             require_cancellable(row.job, row.committed)
             return self._change(row, state=JobState.CANCELLED)
+
+    def _under(self, key: str | None) -> TrainingJob | None:
+        if key is None:
+            return None
+        jobs = (row.job for row in self._tables.jobs.values())
+        let_go = {JobState.FAILED, JobState.CANCELLED}
+        return next(
+            (job for job in jobs if job.request.idempotency_key == key and job.state not in let_go),
+            None,
+        )
 
     def _finish(self, job_id: str, worker: str, state: JobState, outcome: dict[str, Any]) -> None:
         with self._tables.lock:

@@ -30,6 +30,7 @@ from faultline.ports.jobs import (
     TrainingJob,
     TrainingRequest,
     require_cancellable,
+    require_the_same,
 )
 
 if TYPE_CHECKING:
@@ -48,9 +49,16 @@ class PostgresJobQueue:
         self._database = database
 
     def submit(self, request: TrainingRequest) -> TrainingJob:
-        """Queue a job."""
-        with self._database.transaction() as connection:
-            return submit(connection, request)
+        """Queue a job, or return that under the request's key; see the port."""
+        if request.idempotency_key is None:
+            with self._database.transaction() as connection:
+                return submit(connection, request)
+        with self._one_at_a_time() as connection:
+            known = _under(connection, request.idempotency_key)
+            if known is None:
+                return submit(connection, request)
+        require_the_same(known, request)
+        return known
 
     def get(self, job_id: str) -> TrainingJob:
         """One job; see the port."""
@@ -120,6 +128,7 @@ class PostgresJobQueue:
                 "run_id": result.run_id,
                 "promoted": result.promoted,
                 "decision": result.decision,
+                "unchanged": result.unchanged,
             },
         )
 
@@ -192,6 +201,7 @@ def submit(connection: Connection, request: TrainingRequest) -> TrainingJob:
         job_id=str(uuid4()),
         machine_type=request.machine_type,
         request=request,
+        idempotency_key=request.idempotency_key,
         state=JobState.QUEUED.value,
         created_at=_NOW,
         updated_at=_NOW,
@@ -201,6 +211,15 @@ def submit(connection: Connection, request: TrainingRequest) -> TrainingJob:
 
 def _in_seconds(lease_s: float) -> ColumnElement[Any]:
     return _NOW + func.make_interval(0, 0, 0, 0, 0, 0, literal(float(lease_s)))
+
+
+def _under(connection: Connection, key: str) -> TrainingJob | None:
+    query = select(training_jobs).where(
+        _jobs.idempotency_key == key,
+        _jobs.state.not_in([JobState.FAILED.value, JobState.CANCELLED.value]),
+    )
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else _job(row)
 
 
 def _found(connection: Connection, job_id: str) -> Mapping[Any, Any]:
@@ -245,4 +264,5 @@ def _job(row: Mapping[Any, Any]) -> TrainingJob:
         run_id=row["run_id"],
         promoted=row["promoted"],
         decision=row["decision"],
+        unchanged=row["unchanged"],
     )

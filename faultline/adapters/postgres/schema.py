@@ -149,8 +149,16 @@ training_jobs = Table(
     Column("run_id", Text),
     Column("promoted", Boolean),
     Column("decision", Text),
+    Column("unchanged", Boolean),
+    Column("idempotency_key", Text),
     Column("readings_then", BigInteger),
     Index(None, "position", unique=True),
+    Index(
+        "ix_training_jobs_idempotency_key",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("state NOT IN ('failed', 'cancelled')"),
+    ),
     Index(
         "ix_training_jobs_unfinished",
         "position",

@@ -91,6 +91,25 @@ def test_a_version_that_the_gate_refused_is_not_said_to_be_in_staging(trainer: T
     assert "faultline-pump version 1 is not promoted (the gate refused)\n" in output
 
 
+def test_a_training_with_nothing_new_names_the_version_that_is_there(trainer: Trainer) -> None:
+    decision = "unchanged: version 1 has learnt the same rows; it is in Production"
+    same = _job(state="succeeded", promoted=False, decision=decision, unchanged=True)
+    trainer.answers |= same
+    code, output, _ = run("train", "-t", "pump", "--wait", "--trainer", trainer.url)
+    assert code == 0
+    assert output.splitlines()[-1] == (
+        f"faultline-pump: nothing new to learn, {decision}; --repeat makes another version"
+    )
+
+
+def test_a_version_of_the_same_is_asked_for_by_repeat(trainer: Trainer) -> None:
+    run("train", "-t", "pump", "--repeat", "--trainer", trainer.url)
+    run("train", "-t", "pump", "--trainer", trainer.url)
+    told, untold = trainer.bodies()
+    assert told["repeat"] is True
+    assert "repeat" not in untold
+
+
 def test_without_checks_the_decision_is_told_whole(trainer: Trainer) -> None:
     trainer.answers[f"{VERSIONS}/1/gate"] = (200, {"judgements": []})
     _, output, _ = run("train", "-t", "pump", "--wait", "--trainer", trainer.url)

@@ -174,7 +174,15 @@ class World:
 
     def submit(self, **request: Any) -> TrainingJob:
         return self.queue.submit(
-            TrainingRequest(**{"machine_type": "pump", "hyperparameters": {"k_max": 3}, **request})
+            TrainingRequest(
+                **{
+                    "machine_type": "pump",
+                    "hyperparameters": {"k_max": 3},
+                    # Most tests want another version, of whatever.
+                    "repeat": True,
+                    **request,
+                }
+            )
         )
 
     def work(self, trainer: Trainer | None = None) -> bool:

@@ -326,6 +326,7 @@ class TestSeen:
             "suppressed": "cooldown",
             "job_state": None,
             "model_version": None,
+            "unchanged": None,
             "promoted": None,
             "outcome": None,
             "attempt": 1,
