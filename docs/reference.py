@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from faultline import events, labels, readings, settings, topics, verdicts
+from faultline import dead_letters, events, labels, readings, settings, topics, verdicts
 from faultline.alarms import AlarmEvent
 from faultline.comparisons import Comparison
 from faultline.drift import DriftEvent
@@ -105,6 +105,20 @@ _PAYLOADS: dict[str, Any] = {
         "rows that wait."
     },
 }
+_HEADERS: dict[str, Any] = {
+    topic.name: {
+        "headers": {
+            "type": "object",
+            "properties": {
+                name: {"type": "string", "description": about} for name, about in headers.items()
+            },
+        }
+    }
+    for topic, headers in (
+        (topics.READINGS, {dead_letters.REPLAYED_FROM: "The dead letter that it was, if it was."}),
+        (topics.READINGS_DLQ, dead_letters.HEADERS),
+    )
+}
 _STRUCTS = (
     verdicts.VerdictBatch,
     AlarmEvent,
@@ -144,7 +158,9 @@ def asyncapi() -> str:
         topic.name: {
             "address": topic.name,
             "description": f"{topic.about} Key: {topic.key}.",
-            "messages": {"message": {"payload": _PAYLOADS[topic.name]}},
+            "messages": {
+                "message": {**_HEADERS.get(topic.name, {}), "payload": _PAYLOADS[topic.name]}
+            },
             "bindings": {
                 "kafka": {
                     "partitions": topic.partitions,

@@ -101,7 +101,8 @@ def print_letter(letter: Letter, as_json: bool) -> None:
         "refused": format_timestamp(letter.at_ms),
         "reason": _reason(letter.reason),
         "why": escaped(letter.detail) or "not said",
-        "readings": ", ".join(map(str, letter.positions)) or "the whole message",
+        "readings": ", ".join(map(str, letter.positions))
+        or "the whole message, or too many to be told",
         "from": _source(letter.source),
         "replayed": "" if replayed is None else f"from letter {replayed}",
         "key": "none" if letter.key is None else escaped(letter.key),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from faultline.dead_letters.letter import (
     CONFLICT,
+    HEADERS,
     REPLAYED_FROM,
     Letter,
     Source,
@@ -21,6 +22,7 @@ from faultline.dead_letters.selection import Entry, Selection, Survey, survey
 
 __all__ = [
     "CONFLICT",
+    "HEADERS",
     "REPLAYED_FROM",
     "Entry",
     "Letter",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,9 +26,17 @@ _SOURCE_TOPIC = "source_topic"
 _SOURCE_PARTITION = "source_partition"
 _SOURCE_OFFSET = "source_offset"
 _TIME = "time"
-_OURS = frozenset(
-    (_REASON, _DETAIL, _POSITIONS, _SOURCE_TOPIC, _SOURCE_PARTITION, _SOURCE_OFFSET, _TIME)
-)
+HEADERS: Mapping[str, str] = {
+    _REASON: "conflict, or invalid_ and what was at fault.",
+    _DETAIL: "What is wrong, in sentences.",
+    _POSITIONS: "Which readings of the message, counted from 0, with commas; empty when it is the "
+    "whole.",
+    _SOURCE_TOPIC: "Where the refused message stands.",
+    _SOURCE_PARTITION: "Its partition there.",
+    _SOURCE_OFFSET: "Its offset there.",
+    _TIME: "When it was refused, RFC 3339.",
+}
+"""What a letter's headers are and say; all are text in UTF-8."""
 # A thousand refusals in one message need not all be told.
 _DETAIL_CHARACTERS = 2_000
 _MOST_POSITIONS = 200
@@ -120,7 +128,7 @@ def letter_headers(
         _SOURCE_OFFSET: str(source.offset),
         _TIME: format_timestamp(at_ms),
     }
-    own = tuple(header for header in source.headers if header[0] not in _OURS)
+    own = tuple(header for header in source.headers if header[0] not in HEADERS)
     return (*own, *((name, text.encode()) for name, text in told.items()))
 
 
@@ -129,7 +137,7 @@ def read_letter(message: Message) -> Letter:
     told = {
         name: content.decode("utf-8", "replace")
         for name, content in message.headers
-        if name in _OURS
+        if name in HEADERS
     }
     partition, offset = (
         _number(told.get(name, "")) for name in (_SOURCE_PARTITION, _SOURCE_OFFSET)
@@ -147,7 +155,7 @@ def read_letter(message: Message) -> Letter:
         else Source(told.get(_SOURCE_TOPIC, ""), partition, offset),
         key=message.key,
         value=message.value,
-        headers=tuple(header for header in message.headers if header[0] not in _OURS),
+        headers=tuple(header for header in message.headers if header[0] not in HEADERS),
     )
 
 
