@@ -20,7 +20,7 @@ from faultline.verdicts import Status
 from faultline.web import problems
 from services.predictor.answers import AlarmAnswer, Verdicts
 from services.predictor.live import LiveEvents
-from services.predictor.live_client import LiveClient, new_readers
+from services.predictor.live_client import LiveClient, Readers
 from services.predictor.live_events import Gap, Kind, ModelNews, Wanted
 
 _HEADERS = {
@@ -39,7 +39,7 @@ _EVENTS: dict[str, type[Any]] = {
 def live_routes(live: LiveEvents) -> APIRouter:
     """The route."""
     router = APIRouter(prefix="/api/v1")
-    readers = new_readers()
+    readers = Readers()
 
     async def admitted() -> AsyncIterator[LiveClient]:
         client = LiveClient(live, readers)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, WouldBlock, to_thread
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from faultline.errors import Unavailable
@@ -37,24 +37,35 @@ MOST_BEHIND = 10_000
 _RETRY_MS = 3_000
 _HEARTBEAT_S = 15.0
 _READ_POLL_S = 0.2
-_READERS = 4
+_THREADS = 4
+_MOST_READERS = 16
 
 _Result = TypeVar("_Result")
 
 
-class LiveClient:
-    """A client that has been admitted.
+class Readers:
+    """What bounds the reading of what was missed, over all clients; the others wait.
 
-    Parameters
+    Attributes
     ----------
-    readers
-        How many clients may read what they missed at a time.
+    threads
+        Of their own: reading must take none from the requests.
+    open
+        Readers beside the common one: each has a thread and connections of Kafka's client.
     """
+
+    def __init__(self, threads: int = _THREADS, most_open: int = _MOST_READERS) -> None:
+        self.threads = CapacityLimiter(threads)
+        self.open = CapacityLimiter(most_open)
+
+
+class LiveClient:
+    """A client that has been admitted."""
 
     def __init__(
         self,
         live: LiveEvents,
-        readers: CapacityLimiter,
+        readers: Readers,
         *,
         heartbeat_s: float = _HEARTBEAT_S,
         most_behind: int = MOST_BEHIND,
@@ -67,6 +78,7 @@ class LiveClient:
         self._news = asyncio.Event()
         self._listener: Listener | None = None
         self._follower: Follower | None = None
+        self._has_room = False
         self._position: Position | None = None
         self._sent_at_s = self._loop.time()
         # One object, by which it is known.
@@ -106,7 +118,7 @@ class LiveClient:
     async def _resumed_chunks(self, wanted: Wanted, last_event_id: str) -> AsyncIterator[bytes]:
         """From an id on; empty chunks where time passes."""
         while self._follower is None and not self._live.ended:
-            if not await self._patiently(self._open_follower):
+            if not (await self._may_read() and await self._patiently(self._open_follower)):
                 yield b""
         if self._follower is None:
             return
@@ -162,10 +174,21 @@ class LiveClient:
     async def _patiently(self, call: Callable[[], _Result]) -> _Result | None:
         """Do what blocks in a thread; None when the broker could not be reached."""
         try:
-            return await to_thread.run_sync(call, limiter=self._readers)
+            return await to_thread.run_sync(call, limiter=self._readers.threads)
         except Unavailable:
             await self._news_or(self._live.retry_s)
             return None
+
+    async def _may_read(self) -> bool:
+        """Whether there is room for its reader; waits a moment where there is none."""
+        if not self._has_room:
+            try:
+                self._readers.open.acquire_on_behalf_of_nowait(self)
+            except WouldBlock:
+                await self._news_or(self._live.retry_s)
+                return False
+            self._has_room = True
+        return True
 
     def _open_follower(self) -> bool:
         # Kept by whoever opened it: the client may be gone by then.
@@ -175,7 +198,10 @@ class LiveClient:
     async def _close_follower(self) -> None:
         follower, self._follower = self._follower, None
         if follower is not None:
-            await to_thread.run_sync(follower.close, limiter=self._readers)
+            await to_thread.run_sync(follower.close, limiter=self._readers.threads)
+        if self._has_room:
+            self._has_room = False
+            self._readers.open.release_on_behalf_of(self)
 
     # What comes ---------------------------------------------------------------------------------
 
@@ -244,8 +270,3 @@ class LiveClient:
 def _read(reader: LiveReader, wanted: Wanted) -> tuple[list[Queued], Offsets]:
     events, position = reader.poll(_READ_POLL_S)
     return queued(events, wanted), position
-
-
-def new_readers() -> CapacityLimiter:
-    """Threads of their own: reading back must take none from the requests."""
-    return CapacityLimiter(_READERS)

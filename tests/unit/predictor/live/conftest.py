@@ -21,7 +21,7 @@ from faultline.ports.feed import Feed
 from faultline.readings import parse_timestamp
 from faultline.verdicts import SensorContribution, Status, Verdict, VerdictBatch
 from services.predictor.live import LiveEvents
-from services.predictor.live_client import LiveClient, new_readers
+from services.predictor.live_client import LiveClient, Readers
 from services.predictor.live_events import Wanted
 from services.predictor.metrics import Metrics
 
@@ -118,7 +118,7 @@ class Rig:
         self.broker = MemoryBroker()
         self.broker.create_topics(topics.ALL)
         self._producer = self.broker.producer()
-        self.readers = new_readers()
+        self.readers = Readers(most_open=1)
 
     def verdict(
         self,

@@ -111,7 +111,10 @@ def test_a_broker_that_is_away_is_waited_for_with_heartbeats(rig: Rig) -> None:
 def test_a_service_that_ends_lets_its_clients_go_and_takes_no_new_ones(rig: Rig) -> None:
     async def scenario() -> None:
         with rig.replica() as live:
-            async with rig.client(live) as client, rig.client(live, last_id="x") as resuming:
+            async with (
+                rig.client(live, heartbeat_s=1_000.0) as client,
+                rig.client(live, last_id="x", heartbeat_s=1_000.0) as resuming,
+            ):
                 await client.joined()
                 await resuming.events(1)
                 live.end()

@@ -118,6 +118,24 @@ def test_where_reading_ends_and_the_queue_begins_nothing_is_missed_and_nothing_i
     asyncio.run(scenario())
 
 
+def test_who_comes_back_when_many_do_waits_for_its_turn(rig: Rig) -> None:
+    async def scenario() -> None:
+        with rig.replica() as live:
+            async with rig.client(live) as client:
+                begin = await client.joined()
+            rig.verdict(1)
+            rig.verdict(2)
+            # Both come with one chunk, after which the first still has its reader.
+            async with rig.client(live, last_id=begin, heartbeat_s=0.0) as second:
+                async with rig.client(live, last_id=begin) as first:
+                    assert await first.times(2) == [1, 2]
+                    assert (await second.read()).retry
+                    assert (await second.read()).comments == ["ping"]
+                assert await second.times(2) == [1, 2]
+
+    asyncio.run(scenario())
+
+
 def test_what_a_restarted_predictor_says_again_is_not_sent_again(rig: Rig) -> None:
     async def scenario() -> None:
         with rig.replica() as live, rig.replica() as other:
