@@ -13,21 +13,19 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 from uuid import uuid4
 
-import numpy as np
 import psutil
 import pytest
 
 from faultline import topics
 from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.postgres import PostgresDatabase
-from faultline.bundle import golden_batch, write_bundle
 from faultline.dead_letters import Letter, letters_of
-from faultline.detector import Detector, MachineHistory
 from faultline.errors import FaultlineError, NotFound
 from faultline.events import model_name
 from faultline.local.home import Endpoints
-from faultline.ports.registry import ModelRegistry, TrainingRun
+from faultline.ports.registry import ModelRegistry
 from faultline.readings import Reading, encode_batch, make_reading
+from tests.integration.versions import detector_with, write_version
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Running, Services, Until
@@ -120,6 +118,7 @@ class World:
         self.until = until
         self._kafka = platform.kafka
         self._producer = broker.producer()
+        self.services: list[Running] = []
 
     def send(self, values: Sequence[bytes], key: str) -> None:
         for value in values:
@@ -135,6 +134,8 @@ class World:
         """Wait until so many readings and verdicts of a machine are stored, and judged normal."""
 
         def stored() -> tuple[int, int]:
+            for service in self.services:
+                assert service.process.poll() is None, f"a service ended: {service.url}"
             try:
                 times = len(self.store.readings(machine).timestamps_ms)
             except NotFound:
@@ -165,32 +166,11 @@ def world(
     until: Until,
 ) -> Iterator[World]:
     kind = f"it-{uuid4().hex[:12]}"
-    detector = Detector(
-        sensors=("flow", "heat"),
-        window_rows=3,
-        max_gap_ms=60_000,
-        centre=np.zeros(2),
-        scale=np.ones(2),
-        spread=np.ones(2),
-        clusters=np.zeros((1, 2)),
-        boundary=4.0,
-        unknown_score=2.0,
-    )
-    rows = np.random.default_rng(1).normal(size=(100, 2))
-    history = MachineHistory("m", 1_000 * np.arange(100, dtype=np.int64), rows)
-    name = model_name(kind)
-    artifacts = tmp_path / "artifacts"
-    bundle_sum = write_bundle(
-        artifacts / "model",
-        detector,
-        golden_batch(detector, history),
-        model_name=name,
-        machine_type=kind,
-        created_ms=0,
-    )
-    run_id = registry.log_run(TrainingRun(name, "test", {}, [], {}, artifacts))
-    version = registry.register(name, run_id, {"bundle_sha256": bundle_sum}, "A test's.")
-    registry.promote(name, version.version)
+    made = write_version(tmp_path / "artifacts", kind, detector_with(4.0))
+    run_id = registry.log_run(made.run)
+    tags = {"bundle_sha256": made.bundle_sha256}
+    version = registry.register(model_name(kind), run_id, tags, "A test's.")
+    registry.promote(model_name(kind), version.version)
     database = PostgresDatabase(platform.database_url)
     yield World(platform, broker, database, until, kind)
     database.dispose()
@@ -203,6 +183,7 @@ def running(world: World, services: Services) -> Iterator[tuple[Running, Running
         recorder = started.enter_context(services.running("recorder", {}))
         predictor = started.enter_context(services.running("predictor", {}))
         world.until(lambda: predictor.version(world.kind) == "1", "the version")
+        world.services += (recorder, predictor)
         yield recorder, predictor
 
 
