@@ -11,9 +11,10 @@ UP_FLAGS ?=
 COMPOSE_BUILD := GIT_COMMIT="$$(git rev-parse HEAD 2>/dev/null)" docker compose
 # Each process starts a Kafka, a PostgreSQL and an MLflow of its own.
 TEST_PROCESSES ?= 2
+MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status env certs images compose-up compose-down test test-airflow test-compose bench lint format docs pictures lock clean
+.PHONY: help setup demo up down status env certs images compose-up compose-down test history test-airflow test-compose bench lint format docs pictures lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +66,10 @@ compose-down: ## Stop the containers of all profiles; their volumes stay
 
 test: setup ## Run the unit, contract, integration (real Kafka, PostgreSQL, MLflow) and container tests
 	@$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+
+history: setup ## Kill, freeze and cut off its parts for MINUTES, then look for what is lost (SEED=N: the same again)
+	@FAULTLINE_HISTORY_MINUTES=$(MINUTES) $(if $(SEED),FAULTLINE_HISTORY_SEED=$(SEED)) \
+	  $(BIN)/pytest tests/history -s
 
 test-airflow: setup $(AIRFLOW_READY) ## Run the DAGs in Airflow's own environment, against a stack on this machine
 	@$(AIRFLOW_VENV)/bin/pytest airflow/tests

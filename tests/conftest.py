@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +28,7 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("faultline")
 
 PLATFORM = ("kafka", "postgres", "mlflow")
+FIGURES = "figures"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,6 +58,27 @@ class ByModule(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByModule:
     return ByModule(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    # Here, as of several processes the one that reports loads no other conftest.
+    told = [
+        str(text)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        if report.when == "call"
+        for name, text in report.user_properties
+        if name == FIGURES
+    ]
+    if told:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(told))
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Say something at the end of the session, whether the test passes or not."""
+    return partial(record_property, FIGURES)
 
 
 @contextmanager

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
+from faultline.adapters.broker import open_broker
 from faultline.adapters.clock import SystemClock
-from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.postgres import PostgresDatabase
 from faultline.ports.broker import Partition
 from faultline.ports.stores import RecordBatch, Recorded, RecordStore
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     [variant] = arguments
     settings = RecorderSettings()
     metrics, clock = RecorderMetrics(), SystemClock()
-    broker = KafkaBroker(settings, client_id=f"faultline-recorder-{variant}")
+    broker = open_broker(settings, client_id=f"faultline-recorder-{variant}")
     database = PostgresDatabase(settings.database_url)
     store = STORES[variant](database.record_store())
     letters = DeadLetterQueue(broker.producer(), clock, metrics)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from tests.history.operations import Way
 from tests.history.processes import frozen, until
 from tests.history.proxy import Matches, Proxy, commits_offsets, produces, says
 from tests.history.scene import Scene
@@ -181,6 +182,9 @@ FAULTS: Mapping[str, Mapping[str, Fault]] = {
         "broker killed": _broken_off("kafka"),
         "broker restarted": _restarted("kafka"),
         "broker frozen": _frozen("kafka", Scene.be_noticed),
+        "broker frozen until messages are given up": _frozen(
+            "kafka", lambda scene: scene.be_noticed(Way.TOPIC)
+        ),
     },
     "database": {
         "PostgreSQL killed": _broken_off("postgres"),

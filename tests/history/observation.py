@@ -8,7 +8,6 @@ from sqlalchemy import select
 
 from faultline import topics
 from faultline import verdicts as verdict_codec
-from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.postgres import PostgresDatabase
 from faultline.adapters.postgres.alarm_rows import to_alarm
 from faultline.adapters.postgres.schema import (
@@ -21,7 +20,7 @@ from faultline.adapters.postgres.schema import (
 )
 from faultline.adapters.postgres.verdict_rows import to_stored_verdict
 from faultline.alarms import AlarmEvent, AlarmEventKind
-from faultline.ports.broker import Message, Partition
+from faultline.ports.broker import Broker, Message, Partition
 from faultline.topics import Topic
 from tests.history.arrivals import Identity
 from tests.history.findings import Observed, Row
@@ -30,7 +29,7 @@ from tests.history.findings import Observed, Row
 class Observer:
     """Looks at one platform, past all proxies."""
 
-    def __init__(self, broker: KafkaBroker, database: PostgresDatabase) -> None:
+    def __init__(self, broker: Broker, database: PostgresDatabase) -> None:
         self._broker = broker
         self._database = database
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -57,7 +58,7 @@ class History:
     operations: list[Operation] = field(default_factory=list)
     acknowledged: int = 0
     """Readings, those that were sent again among them."""
-    unknown: int = 0
+    unknown: Counter[Way] = field(default_factory=Counter)
     """Attempts."""
     _moment: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -72,7 +73,7 @@ class History:
             self.operations.append(done)
             if outcome is Outcome.ACKNOWLEDGED:
                 self.acknowledged += len(operation.readings)
-            self.unknown += outcome is Outcome.UNKNOWN
+            self.unknown[operation.way] += outcome is Outcome.UNKNOWN
             self._changed.notify_all()
         return outcome
 

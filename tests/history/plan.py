@@ -162,7 +162,7 @@ def valid(value: bytes) -> list[Reading]:
 
 def plans(seed: int, machine_type: str, machines: int) -> Iterator[Plan]:
     """One for each machine; among the ids are such as break what quotes badly."""
-    odd = ("' OR 1=1; --", '"quoted"\\', "../../etc", "<b>&amp;</b>", "Pümpe 🚰", "%s {0} $1\u00a0")
+    odd = ("' OR 1=1; --", '"quoted"\\', "../../etc", "<b>&amp;</b>", "Pümpe 🚰", "%s {0} $1")
     for number in range(machines):
         tail = odd[number % len(odd)] if number % 2 else ""
         machine_id = f"{machine_type}/{number}{tail}"

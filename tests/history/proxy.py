@@ -118,15 +118,6 @@ class Proxy:
             thread.join(_JOIN_S)
 
     @contextmanager
-    def cut(self) -> Iterator[None]:
-        """Connections are ended, and so is each new one, until the block ends."""
-        self._cut_all()
-        try:
-            yield
-        finally:
-            self._is_cut = False
-
-    @contextmanager
     def stalled(self) -> Iterator[None]:
         """Nothing passes, and nobody is told, until the block ends."""
         self._flows.clear()

@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 
 from faultline import topics
-from faultline.adapters.kafka import KafkaBroker
+from faultline.adapters.broker import open_broker
 from faultline.adapters.mlflow import MlflowRegistry
 from faultline.adapters.postgres import PostgresDatabase
 from faultline.alarms import AlarmPolicy
@@ -21,7 +21,7 @@ from faultline.settings import KafkaSettings, RegistrySettings
 from tests.history.arrivals import Arrivals, Identity
 from tests.history.findings import Observed
 from tests.history.observation import Observer
-from tests.history.operations import History
+from tests.history.operations import History, Way
 from tests.history.plan import plans
 from tests.history.platform import Platform, running_platform
 from tests.history.processes import PATIENCE_S, Service, until
@@ -65,11 +65,14 @@ class Scene:
         self.clients.raise_errors()
         assert in_time, "clients do not get on"
 
-    def be_noticed(self) -> None:
-        """Wait until a client does not know what came of something."""
-        history = self.history
-        before = history.unknown
-        in_time = history.wait(lambda: history.unknown > before, PATIENCE_S)
+    def be_noticed(self, way: Way = Way.HTTP) -> None:
+        """Wait until a client does not know what came of something that it sent this way.
+
+        Of a message to the topic it hears when the broker has it, or when it is given up.
+        """
+        unknown = self.history.unknown
+        before = unknown[way]
+        in_time = self.history.wait(lambda: unknown[way] > before, PATIENCE_S)
         self.clients.raise_errors()
         assert in_time, "no client has noticed"
 
@@ -141,7 +144,7 @@ def running_scene(seed: int, folder: Path) -> Iterator[Scene]:
             running_platform(_COMPONENTS, kafka_of=through, postgres_of=("recorder",), disk=True)
         )
         endpoints = platform.stack.endpoints
-        broker = KafkaBroker(KafkaSettings(kafka_bootstrap_servers=endpoints.kafka), "test")
+        broker = open_broker(KafkaSettings(kafka_bootstrap_servers=endpoints.kafka), "test")
         open_.callback(broker.close)
         broker.create_topics(topics.ALL)
         database = PostgresDatabase(endpoints.database_url)

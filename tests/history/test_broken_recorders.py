@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from faultline import topics
-from faultline.adapters.kafka import KafkaBroker
+from faultline.adapters.broker import open_broker
 from faultline.adapters.postgres import PostgresDatabase
 from faultline.adapters.postgres.migration import migrate
 from faultline.readings import encode_batch, make_reading
@@ -45,7 +45,7 @@ class Rig:
         self.platform = platform
         self.to_postgres = platform.to_postgres["recorder"]
         self.history = History()
-        self._broker = KafkaBroker(settings, "test")
+        self._broker = open_broker(settings, "test")
         self._broker.create_topics(topics.ALL)
         self._producer = self._broker.producer()
         self._folder = folder
