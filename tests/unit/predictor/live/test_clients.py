@@ -117,9 +117,11 @@ def test_a_service_that_ends_lets_its_clients_go_and_takes_no_new_ones(rig: Rig)
             ):
                 await client.joined()
                 await resuming.events(1)
+                waiting = [asyncio.create_task(each.ended()) for each in (client, resuming)]
+                rig.verdict(1)
+                await rig.until(lambda: rig.count(live, "verdict", "sent") == 2)
                 live.end()
-                assert await client.ended()
-                assert await resuming.ended()
+                assert await asyncio.gather(*waiting) == [True, True]
             with pytest.raises(Unavailable, match="ends"):
                 async with rig.client(live):
                     pass
