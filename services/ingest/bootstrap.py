@@ -47,6 +47,7 @@ def gateway() -> int:
             Bounds(
                 settings.gateway_request_bytes,
                 settings.gateway_inflated_bytes,
+                settings.gateway_request_values,
                 Holding(settings.gateway_held_bytes),
                 Rate(settings.gateway_client_readings_per_s),
                 settings.gateway_client_header,

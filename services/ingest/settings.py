@@ -25,11 +25,16 @@ class GatewaySettings(ServiceSettings, TracingSettings, KafkaSettings):
     gateway_inflated_bytes: int = Field(
         32 * _MIB, ge=1024, description="Largest body of a request after gzip or zstd is undone."
     )
+    gateway_request_values: int = Field(
+        1_000_000,
+        ge=1024,
+        description="Most values in one request, about: each comma and each line counts.",
+    )
     gateway_held_bytes: int = Field(
         256 * _MIB,
         ge=1024,
-        description="Bodies of all requests under way, as sent and as unpacked together; more is "
-        "answered 429.",
+        description="Bodies of all requests under way, as sent, as unpacked and as decoded "
+        "(64 bytes a value) together; more is answered 429.",
     )
     gateway_client_readings_per_s: float | None = Field(
         None,
@@ -40,7 +45,7 @@ class GatewaySettings(ServiceSettings, TracingSettings, KafkaSettings):
     gateway_client_header: str | None = Field(
         None,
         description="Header that tells clients apart for that, which a proxy sets or checks, such "
-        "as X-Real-IP; the address does when not set.",
+        "as X-Forwarded-For; the address does when not set.",
     )
     gateway_answers_bytes: int = Field(
         16 * _MIB,

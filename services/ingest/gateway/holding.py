@@ -9,7 +9,7 @@ from faultline.errors import Overloaded
 
 
 class Holding:
-    """A bound on the bodies of all requests under way, as sent and as unpacked together.
+    """A bound on the bodies of all requests under way: as sent, unpacked and decoded together.
 
     Safe to share between threads.
     """

@@ -42,7 +42,7 @@ class GatewayMetrics:
         )
         self.held_bytes = Gauge(
             "faultline_gateway_held_bytes",
-            "Bodies of all requests under way, as sent and as unpacked.",
+            "Bodies of all requests under way, as sent, as unpacked and as decoded.",
             registry=self.registry,
         )
         self.batch_readings = Histogram(

@@ -29,7 +29,7 @@ class Gateways:
         self.broker = MemoryBroker()
         self.broker.create_topics(topics.ALL)
         self.seconds = 1_000.0
-        self.holding = Holding(1_000_000)
+        self.holding = Holding(2_000_000)
         self._clients: list[TestClient] = []
 
     def start(
@@ -52,6 +52,7 @@ class Gateways:
         bounds = Bounds(
             request_bytes,
             UNPACKED_BYTES if request_bytes == REQUEST_BYTES else 4 * request_bytes,
+            20_000,
             self.holding,
             Rate(readings_per_s, self._now_s),
             client_header,

@@ -65,7 +65,7 @@ def test_what_refused_requests_cost_counts_as_well(gateways: Gateways) -> None:
 
 def test_all_requests_together_hold_no_more_than_the_bound(gateways: Gateways) -> None:
     client = gateways.start()
-    gateways.holding.add(1_000_000 - 400)
+    gateways.holding.add(2_000_000 - 700)
     answers = [client.post(URL, content=_body(number)) for number in (1, 10)]
     assert [answer.status_code for answer in answers] == [202, 429]
     assert answers[1].headers["retry-after"] == "1"
@@ -75,7 +75,7 @@ def test_what_a_body_becomes_when_it_is_unpacked_counts_too(gateways: Gateways) 
     client = gateways.start()
     body = gzip.compress(_body(300))
     assert len(body) < 2_000
-    gateways.holding.add(1_000_000 - 2_000)
+    gateways.holding.add(2_000_000 - 2_000)
     response = client.post(URL, content=body, headers={"content-encoding": "gzip"})
     assert response.status_code == 429
 
@@ -98,3 +98,26 @@ def test_what_did_not_fit_is_not_held() -> None:
             held.add(60)
         assert holding.held_bytes == 60
     assert holding.held_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b"[" + b"1," * 20_000 + b"1]"),
+        ("application/x-ndjson", b"1\n" * 20_000),
+        ("text/csv", b"timestamp,machine_id,p\r" + b"1\r" * 20_000),
+    ],
+)
+def test_very_many_values_are_refused_before_they_are_made(
+    gateways: Gateways, content_type: str, body: bytes
+) -> None:
+    packed = {"content-type": content_type, "content-encoding": "gzip"}
+    response = gateways.start().post(URL, content=gzip.compress(body), headers=packed)
+    assert (response.status_code, "20000 values" in response.json()["detail"]) == (413, True)
+
+
+def test_what_a_body_becomes_when_it_is_decoded_counts_too(gateways: Gateways) -> None:
+    gateways.holding.add(2_000_000 - 10_000)
+    body = _body(50)
+    assert len(body) < 6_000
+    assert gateways.start().post(URL, content=body).status_code == 429
