@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from faultline.adapters.broker import open_broker
 from faultline.adapters.clock import SystemClock
-from faultline.adapters.kafka import KafkaBroker
 from faultline.service import Loop, serve
 from faultline.telemetry import configure_logging
 from services.ingest.bridge.api import bridge_app
@@ -26,7 +26,7 @@ def bridge() -> int:
         return 2
     configure_logging("bridge", settings.log_level, settings.log_format)
     metrics = BridgeMetrics()
-    broker = KafkaBroker(settings, client_id="faultline-bridge")
+    broker = open_broker(settings, client_id="faultline-bridge")
     clock = SystemClock()
     intake = Intake(settings.mqtt_in_flight, settings.mqtt_in_flight_bytes)
     try:

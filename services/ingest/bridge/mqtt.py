@@ -162,8 +162,10 @@ class MqttInlet:
         self, _: Client, __: Any, ___: DisconnectFlags, reason: ReasonCode, ____: Any
     ) -> None:
         with self._lock:
-            self._connection = None
-        self._in_trouble(f"disconnected: {reason}")
+            was, self._connection = self._connection, None
+        if was is not None:
+            # Otherwise the broker has refused the connection, and said why.
+            self._in_trouble(f"disconnected: {reason}")
 
     def _in_trouble(self, trouble: str) -> None:
         host, port = self._settings.mqtt_address
