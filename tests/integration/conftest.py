@@ -33,6 +33,7 @@ _LONGEST_S = 900
 _LOOK_EVERY_S = 0.1
 
 _MODULES: Mapping[str, tuple[str, ...]] = {
+    "bridge": ("services.ingest", "bridge"),
     "gateway": ("services.ingest", "gateway"),
     "predictor": ("services.predictor",),
     "recorder": ("services.ingest", "recorder"),
