@@ -14,6 +14,7 @@ from confluent_kafka import Message as Raw
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from faultline.adapters.confluent.clients import ungrouped
 from faultline.adapters.confluent.connection import (
     OPEN_TIMEOUT_S,
     REQUEST_TIMEOUT_S,
@@ -21,7 +22,7 @@ from faultline.adapters.confluent.connection import (
     Reachability,
 )
 from faultline.adapters.confluent.consumer import Consumer
-from faultline.adapters.confluent.messages import converted, parted, ungrouped, waiting
+from faultline.adapters.confluent.messages import converted, parted, waiting
 from faultline.adapters.confluent.producer import Producer
 from faultline.adapters.confluent.tail import Tail
 from faultline.errors import Unavailable

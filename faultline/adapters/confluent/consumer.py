@@ -8,9 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 from confluent_kafka import Consumer as Client
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from faultline.adapters.confluent.clients import member
+from faultline.adapters.confluent.commits import Commits
 from faultline.adapters.confluent.connection import REQUEST_TIMEOUT_S, Connection, Reachability
 from faultline.adapters.confluent.messages import (
-    FETCH_QUEUE_BACKOFF_MS,
     converted,
     parted,
     places,
@@ -24,8 +25,6 @@ from faultline.topics import Topic
 
 log = logger(__name__)
 
-_HEARTBEAT_MS = 2_000
-_FETCHED_AHEAD_KBYTES = 32 * 1024
 _MAX_POLL_INTERVAL_S = 300.0
 # librdkafka's poll does not return when an assignment came, so it is asked in short turns.
 _TURN_S = 0.1
@@ -58,6 +57,7 @@ class Consumer:
         self._listener = listener
         self._max_poll_interval_s = max_poll_interval_s
         self._client: Client | None = None
+        self._commits: Commits | None = None
         self._closed = False
         self._reachability = Reachability(connection)
         # Assigned by the group, but not yet told to the listener.
@@ -68,6 +68,7 @@ class Consumer:
         self._starts: dict[Partition, int] | None = None
         self._positions: dict[Partition, int] = {}
         self._rebalanced = False
+        self._in_callback = False
         self._failure: Exception | None = None
 
     def poll(self, timeout_s: float, max_messages: int) -> Sequence[Message]:
@@ -98,9 +99,11 @@ class Consumer:
             # Thrown out and not polled since, librdkafka would commit as nobody's member.
             if self._told and client.memberid() != self._member:
                 raise KafkaException(KafkaError(KafkaError._ASSIGNMENT_LOST))
-            for place in client.commit(offsets=places(offsets), asynchronous=False):
-                if place.error is not None:
-                    raise KafkaException(place.error)
+            assert self._commits is not None
+            if self._in_callback:
+                self._commits.commit_from_callback(offsets)
+            else:
+                self._commits.commit(offsets)
 
     def committed(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         """The group's committed offsets; partitions without one are left out."""
@@ -138,10 +141,10 @@ class Consumer:
 
     def lag(self) -> Mapping[Partition, int]:
         """Messages behind the end, per assigned partition, as far as known."""
-        client = self._client
         lags: dict[Partition, int] = {}
-        if client is None:
+        if self._client is None:
             return lags
+        client = self._opened()
         with self._connection.translated("ask for positions in"):
             for partition in self._told:
                 _, end = client.get_watermark_offsets(TopicPartition(*partition), cached=True)
@@ -161,14 +164,18 @@ class Consumer:
         are kept for who comes back under that name.
         """
         self._closed = True
-        if self._client is None:
+        client, commits = self._client, self._commits
+        if client is None or commits is None:
             return
         self._failure = None
-        try:
+        # Before librdkafka does, which would let a commit wait for ever.
+        self._on_gone(lost=commits.stuck or client.memberid() != self._member)
+        self._client = None
+        if commits.stuck:
+            commits.afterwards(client.close)
+        else:
             with self._connection.translated(f"leave group {self._group} at"):
-                self._client.close()
-        finally:
-            self._client = None
+                client.close()
         self._raise_failure()
 
     def _received(self, client: Client, timeout_s: float, max_messages: int) -> list[Message]:
@@ -191,31 +198,16 @@ class Consumer:
 
     def _opened(self) -> Client:
         if self._client is not None:
+            if self._commits is not None and self._commits.stuck:
+                raise Unavailable(
+                    f"Kafka at {self._connection.servers} has not answered to a commit of group "
+                    f"{self._group}; open another consumer when it is back"
+                )
             return self._client
         if self._closed:
             raise Unavailable(f"this consumer of group {self._group} is closed; open another one")
-        settings = self._connection.settings
-        more = {}
-        if settings.kafka_group_instance_id is not None:
-            more["group_instance_id"] = settings.kafka_group_instance_id
-        client = Client(
-            self._connection.config(
-                self._reachability.note,
-                group_id=self._group,
-                **more,
-                enable_auto_commit=False,
-                enable_auto_offset_store=False,
-                auto_offset_reset="earliest",
-                # What an aborted transaction of someone else left in a topic was never said.
-                isolation_level="read_committed",
-                # As kafka-python's: both clients may be members of one group.
-                partition_assignment_strategy="range,roundrobin",
-                session_timeout_ms=round(settings.kafka_session_timeout_s * 1000),
-                heartbeat_interval_ms=_HEARTBEAT_MS,
-                max_poll_interval_ms=round(self._max_poll_interval_s * 1000),
-                fetch_queue_backoff_ms=FETCH_QUEUE_BACKOFF_MS,
-                queued_max_messages_kbytes=_FETCHED_AHEAD_KBYTES,
-            )
+        client = member(
+            self._connection, self._reachability, self._group, self._max_poll_interval_s
         )
         try:
             # librdkafka would wait until they exist, and be silent.
@@ -229,6 +221,7 @@ class Consumer:
         except BaseException:
             client.close()
             raise
+        self._commits = Commits(client, REQUEST_TIMEOUT_S)
         self._client = client
         return client
 
@@ -269,11 +262,13 @@ class Consumer:
         return starts
 
     def _on_revoked(self, _: Client, __: list[TopicPartition]) -> None:
-        """Within our poll or close."""
+        """Within our poll."""
+        self._in_callback = True
         self._on_gone(lost=False)
+        self._in_callback = False
 
     def _on_lost(self, _: Client, __: list[TopicPartition]) -> None:
-        """Within our poll or close."""
+        """Within our poll."""
         self._on_gone(lost=True)
 
     def _on_gone(self, *, lost: bool) -> None:

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer as Client
 from confluent_kafka import Message as Raw
 from confluent_kafka import TopicPartition
 
-from faultline.adapters.confluent.connection import Connection, Reachability
+from faultline.adapters.confluent.connection import Connection
 from faultline.errors import Unavailable
 from faultline.ports.broker import Headers, Message, Partition
 
@@ -78,23 +78,3 @@ def require_topics(connection: Connection, client: Client, names: Sequence[str])
                 "create the topics first (faultline topics)"
             )
     return [Partition(name, number) for name in names for number in range(found[name])]
-
-
-def ungrouped(connection: Connection, reachability: Reachability) -> Client:
-    """Make a consumer that joins no group and commits nothing; it tells where a partition ends."""
-    return Client(
-        connection.config(
-            reachability.note,
-            # librdkafka wants a name; nothing is ever said under it.
-            group_id=f"{connection.client_id}-ungrouped",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            enable_partition_eof=True,
-            fetch_queue_backoff_ms=FETCH_QUEUE_BACKOFF_MS,
-        )
-    )
-
-
-# 1,000 by default: once the queue was full nothing is fetched for a second.
-FETCH_QUEUE_BACKOFF_MS = 5

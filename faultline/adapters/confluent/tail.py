@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from confluent_kafka import Consumer as Client
 from confluent_kafka import KafkaError, TopicPartition
 
+from faultline.adapters.confluent.clients import ungrouped
 from faultline.adapters.confluent.connection import REQUEST_TIMEOUT_S, Connection, Reachability
 from faultline.adapters.confluent.messages import (
     converted,
     parted,
     places,
     require_topics,
-    ungrouped,
     waiting,
 )
 from faultline.errors import Unavailable
