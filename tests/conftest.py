@@ -31,19 +31,6 @@ PLATFORM = ("kafka", "postgres", "mlflow")
 FIGURES = "figures"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    # kafka-python reads its protocol's schemas with functions that Python 3.11 calls deprecated.
-    for name in ("read_text", "open_text"):
-        config.addinivalue_line(
-            "filterwarnings", f"ignore:{name} is deprecated. Use files.*:DeprecationWarning"
-        )
-    # Nor does it close a socket that was refused; the address says that it never was connected.
-    config.addinivalue_line(
-        "filterwarnings",
-        r"ignore:unclosed <socket.socket fd=\d+, .* laddr=\('0.0.0.0', \d+\)>:ResourceWarning",
-    )
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # The containers' tests take longest, and wait most of the time: they begin.
     items.sort(key=lambda item: item.get_closest_marker("compose") is None)

@@ -7,6 +7,7 @@ is up to the machine. FAULTLINE_HISTORY_MINUTES goes on with faults for so long 
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import random
 import time
@@ -37,11 +38,21 @@ def seed() -> int:
 
 
 @pytest.fixture
-def scene(seed: int, tmp_path: Path) -> Iterator[Scene]:
+def quiet_kafka() -> Iterator[None]:
+    """What kafka-python says of a broker that is away fills no report, and what it leaves, either:
+    sockets of refused connections are collected while warnings of them are let pass."""
+    log = logging.getLogger("kafka")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    yield
+    log.setLevel(level)
+    gc.collect()
+
+
+@pytest.fixture
+def scene(seed: int, tmp_path: Path, quiet_kafka: None) -> Iterator[Scene]:
     with running_scene(seed, tmp_path) as scene:
         yield scene
-    # Sockets that kafka-python left behind at refusals: while warnings of theirs are let pass.
-    gc.collect()
 
 
 def _drawn(scene: Scene, draw: random.Random) -> Iterator[tuple[str, Fault]]:
