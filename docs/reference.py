@@ -207,13 +207,10 @@ def settings_page() -> str:
     for title, classes in _SETTINGS:
         rows = []
         for cls in classes:
-            prefix = str(cls.model_config.get("env_prefix", ""))
-            for name, field in cls.model_fields.items():
+            for name, variable, field in settings.declared(cls):
                 if name in seen:
                     continue
                 seen.add(name)
-                alias = field.validation_alias
-                variable = alias if isinstance(alias, str) else f"{prefix}{name}".upper()
                 rows.append(f"| `{variable}` | {_default(field)} | {field.description} |")
         lines += ["", f"## {title}", "", "| variable | default | meaning |", "| --- | --- | --- |"]
         lines += rows

@@ -6,10 +6,12 @@ against the declarations.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, BaseModel, Field
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from faultline.alarms import AlarmPolicy
@@ -18,6 +20,33 @@ from faultline.retention import Retention
 CONFIG = SettingsConfigDict(
     env_prefix="FAULTLINE_", env_file=None, extra="ignore", frozen=True, populate_by_name=True
 )
+
+
+class Declared(NamedTuple):
+    """A setting as it is declared.
+
+    Attributes
+    ----------
+    field
+        Its name in the class.
+    variable
+        Of the environment, first where there are several.
+    info
+        Its default and what it is for.
+    """
+
+    field: str
+    variable: str
+    info: FieldInfo
+
+
+def declared(settings: type[BaseModel]) -> Iterator[Declared]:
+    """The settings of a class, inherited ones first, with the variables they are read from."""
+    prefix = str(settings.model_config.get("env_prefix", ""))
+    for name, info in settings.model_fields.items():
+        alias = info.validation_alias
+        variable = alias if isinstance(alias, str) else f"{prefix}{name}".upper()
+        yield Declared(name, variable, info)
 
 
 class ServiceSettings(BaseSettings):

@@ -15,6 +15,7 @@ COMMANDS: tuple[LazyCommand, ...] = (
     LazyCommand("up", "faultline.cli.stack:up", "Start everything on this machine."),
     LazyCommand("down", "faultline.cli.stack:down", "Stop everything that `up` has started."),
     LazyCommand("status", "faultline.cli.stack:status", "Show every component and its state."),
+    LazyCommand("run", "faultline.cli.run:app", "Run one service alone, by its settings."),
     LazyCommand("demo", "faultline.cli.demo:demo", "See the whole of it work, and a report."),
     LazyCommand(
         "watch-host", "faultline.cli.watch_host:watch_host", "Stream this machine's own sensors."
