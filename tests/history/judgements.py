@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 
 from faultline import alarms as alarm_codec
 from faultline import verdicts as verdict_codec
-from faultline.alarms import Alarm, AlarmEvent, AlarmEventKind, AlarmPolicy
+from faultline.adapters.episodes import moved_on
+from faultline.alarms import Alarm, AlarmEvent, AlarmPolicy
 from faultline.judge import Judgement, Model, judge
 from faultline.machine_state import MachineState, encode_state
 from faultline.ports.broker import Message
@@ -26,7 +26,6 @@ from tests.history.findings import Finding, Kind, Observed
 
 Models = Mapping[tuple[str, str], Model]
 """By name and version."""
-_ORDER = (AlarmEventKind.OPENED, AlarmEventKind.UPDATED, AlarmEventKind.CLOSED)
 
 
 def check_verdicts(observed: Observed, models: Models, policy: AlarmPolicy) -> list[Finding]:
@@ -56,7 +55,6 @@ def check_verdicts(observed: Observed, models: Models, policy: AlarmPolicy) -> l
         *findings,
         *_stored(said, observed),
         *_alarms(courses, observed),
-        *_stored_alarms(courses, observed),
     ]
 
 
@@ -67,7 +65,8 @@ class Course:
     readings: Sequence[Reading]
     models: Models
     policy: AlarmPolicy
-    events: dict[str, AlarmEvent] = field(default_factory=dict)
+    events: dict[str, list[AlarmEvent]] = field(default_factory=lambda: defaultdict(list))
+    """By id: two, where two versions have judged the same readings."""
     repeated: int = 0
     """Batches on readings that had been judged before."""
     _reached: dict[int, list[MachineState | None]] = field(default_factory=lambda: {0: [None]})
@@ -127,7 +126,8 @@ class Course:
         encoded = encode_state(judged.state)
         if all(state is None or encode_state(state) != encoded for state in states):
             states.append(judged.state)
-        self.events.update((event.event_id, event) for event in judged.alarm_events)
+        for event in judged.alarm_events:
+            self.events[event.event_id].append(event)
 
 
 def _version(
@@ -161,47 +161,53 @@ def _stored(
 
 
 def _alarms(courses: Mapping[str, Course], observed: Observed) -> Iterator[Finding]:
-    """Published and stored is what the judgements raise: each event, at least once, as it was."""
+    """What is published is what the judgements raise: each event, at least once, as it was."""
     raised = {
-        event_id: event for course in courses.values() for event_id, event in course.events.items()
+        event_id: events
+        for course in courses.values()
+        for event_id, events in course.events.items()
     }
-    told = [alarm_codec.decode(message.value) for message in observed.alarms]
-    for where, events in (("published", told), ("stored", observed.stored_events)):
-        for event in events:
-            if raised.get(event.event_id) != event:
-                yield Finding(
-                    Kind.WRONG_ALARM,
-                    f"{where} is {event}; the verdicts raise {raised.get(event.event_id)}",
-                )
-        for event_id in raised.keys() - {event.event_id for event in events}:
-            yield Finding(Kind.WRONG_ALARM, f"{raised[event_id]} is not {where}")
-
-
-def _stored_alarms(courses: Mapping[str, Course], observed: Observed) -> Iterator[Finding]:
-    """An alarm stands where its last event left it, and is open if the machine's state says so."""
-    told: dict[str, list[AlarmEvent]] = defaultdict(list)
-    for event in chain.from_iterable(course.events.values() for course in courses.values()):
-        told[event.alarm.alarm_id].append(event)
+    told: dict[str, AlarmEvent] = {}
+    alarms: dict[str, Alarm] = {}
+    for message in observed.alarms:
+        event = alarm_codec.decode(message.value)
+        if event not in raised.get(event.event_id, ()):
+            should = raised.get(event.event_id)
+            yield Finding(Kind.WRONG_ALARM, f"published is {event}; the verdicts raise {should}")
+        told.setdefault(event.event_id, event)
+        before = alarms.get(event.alarm.alarm_id)
+        alarms[event.alarm.alarm_id] = moved_on(before, event.alarm) if before else event.alarm
+    for event_id in raised.keys() - told.keys():
+        yield Finding(Kind.WRONG_ALARM, f"{raised[event_id]} is not published")
+    kept = {event.event_id: event for event in observed.stored_events}
     stored = {alarm.alarm_id: alarm for alarm in observed.stored_alarms}
-    for alarm_id in told.keys() | stored.keys():
-        expected = _latest(told[alarm_id]) if alarm_id in told else None
-        if stored.get(alarm_id) != expected:
+    yield from _differences("event", told, kept)
+    yield from _differences("alarm", alarms, stored)
+    yield from _left_open(courses, observed.stored_alarms)
+
+
+def _differences(
+    what: str, expected: Mapping[str, object], stored: Mapping[str, object]
+) -> Iterator[Finding]:
+    for one in expected.keys() | stored.keys():
+        if expected.get(one) != stored.get(one):
             yield Finding(
-                Kind.WRONG_ALARM, f"stored is {stored.get(alarm_id)}, which should be {expected}"
+                Kind.WRONG_ALARM,
+                f"{what} {stored.get(one)} is stored, which should be {expected.get(one)}",
             )
+
+
+def _left_open(courses: Mapping[str, Course], stored: Sequence[Alarm]) -> Iterator[Finding]:
+    """An alarm is open if and only if the machine's state has it open: else nothing closes it."""
     for machine_id, course in courses.items():
         alarm = None if course.last is None else course.last.alarms.alarm
-        open_now = set() if alarm is None else {alarm.alarm_id}
-        kept_open = {
+        expected = set() if alarm is None else {alarm.alarm_id}
+        kept = {
             one.alarm_id
-            for one in observed.stored_alarms
+            for one in stored
             if one.machine_id == machine_id and one.closed_at_ms is None
         }
-        if open_now != kept_open:
+        if expected != kept:
             yield Finding(
-                Kind.WRONG_ALARM, f"{machine_id}: open is {open_now}, stored as open {kept_open}"
+                Kind.WRONG_ALARM, f"{machine_id}: open is {expected}, stored as open {kept}"
             )
-
-
-def _latest(events: Sequence[AlarmEvent]) -> Alarm:
-    return max(events, key=lambda one: (one.alarm.updated_at_ms, _ORDER.index(one.kind))).alarm

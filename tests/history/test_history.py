@@ -6,7 +6,6 @@ is up to the machine. FAULTLINE_HISTORY_MINUTES goes on with faults for so long 
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import random
@@ -39,14 +38,12 @@ def seed() -> int:
 
 @pytest.fixture
 def quiet_kafka() -> Iterator[None]:
-    """What kafka-python says of a broker that is away fills no report, and what it leaves, either:
-    sockets of refused connections are collected while warnings of them are let pass."""
+    """What kafka-python says of a broker that is away fills no report."""
     log = logging.getLogger("kafka")
     level = log.level
     log.setLevel(logging.CRITICAL)
     yield
     log.setLevel(level)
-    gc.collect()
 
 
 @pytest.fixture
