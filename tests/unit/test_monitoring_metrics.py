@@ -12,6 +12,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from services.ingest.bridge.metrics import BridgeMetrics
 from services.ingest.gateway.metrics import GatewayMetrics
 from services.ingest.recorder.metrics import RecorderMetrics
 from services.predictor.comparison_metrics import ComparisonCollector
@@ -28,7 +29,7 @@ _LABELS = re.compile(r"machine(_id)?$")
 def _registries() -> list[CollectorRegistry]:
     predictor = PredictorMetrics()
     predictor.registry.register(ComparisonCollector(lambda: ()))
-    others = (GatewayMetrics(), RecorderMetrics(), TrainerMetrics())
+    others = (BridgeMetrics(), GatewayMetrics(), RecorderMetrics(), TrainerMetrics())
     return [predictor.registry, *(metrics.registry for metrics in others)]
 
 

@@ -8,6 +8,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -79,11 +80,16 @@ class Publisher:
 
     def __init__(self, port: int) -> None:
         self._client = Client(CallbackAPIVersion.VERSION2)
+        # It refuses to publish while there is no connection.
+        self._connected = threading.Event()
+        self._client.on_connect = lambda *_: self._connected.set()
+        self._client.on_disconnect = lambda *_: self._connected.clear()
         self._client.connect_async("127.0.0.1", port)
         self._client.loop_start()
 
     def publish(self, *messages: tuple[str, str | bytes], retain: bool = False) -> None:
         """Return when the MQTT broker has them."""
+        assert self._connected.wait(_PATIENCE_S)
         for sent in [
             self._client.publish(topic, payload, qos=1, retain=retain)
             for topic, payload in messages
