@@ -16,9 +16,7 @@ from confluent_kafka import KafkaError, KafkaException
 from faultline.errors import Unavailable
 from faultline.settings import KafkaSettings
 
-# Below `faultline`, and quieter: librdkafka tells of every attempt to connect.
 _LOG = logging.getLogger("faultline.librdkafka")
-_LOG.setLevel(logging.CRITICAL)
 
 # A caller that is told "unavailable" waits and tries again, so an attempt need not last long.
 OPEN_TIMEOUT_S = 3.0
@@ -26,6 +24,18 @@ REQUEST_TIMEOUT_S = 10.0
 # Connections come and go in normal life; this long without any is an outage.
 _SILENCE_S = 3.0
 _PROBE_S = 1.0
+
+
+def worth_a_line(record: logging.LogRecord) -> bool:
+    """Whether what librdkafka logs is more than one failed attempt to connect, of many.
+
+    Our own `Unavailable` says the same, once.
+    """
+    facility = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    return facility != "FAIL"
+
+
+_LOG.addFilter(worth_a_line)
 
 
 class _Client(Protocol):
