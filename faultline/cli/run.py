@@ -73,6 +73,7 @@ _SHORT = {
     "database_url": "--database",
     "mlflow_tracking_uri": "--mlflow",
     "http_host": "--host",
+    "predictor_bundles": "--bundle",
 }
 
 

@@ -119,7 +119,23 @@ class ModelVersion:
     aliases: frozenset[str] = frozenset()
 
 
-class ModelRegistry(Protocol):
+class ProductionModels(Protocol):
+    """Says which versions judge, and has their bundles; `Unavailable` while it cannot."""
+
+    def models(self) -> Sequence[str]:
+        """Names of the registered Faultline models, sorted."""
+
+    def production(self, name: str) -> ModelVersion | None:
+        """The version behind the alias `production`; None when there is none or no such model."""
+
+    def staging(self, name: str) -> ModelVersion | None:
+        """The version behind the alias `staging`; None when there is none or no such model."""
+
+    def download(self, name: str, version: str, to: Path) -> Path:
+        """Fetch the version's bundle into the folder `to`; returns the folder with its files."""
+
+
+class ModelRegistry(ProductionModels, Protocol):
     """Keeps runs and versions. Every method raises `Unavailable` while the registry is down."""
 
     def log_run(self, run: TrainingRun) -> str:
@@ -147,20 +163,11 @@ class ModelRegistry(Protocol):
     ) -> ModelVersion:
         """Make the run's bundle a new version of the model, at a stage as `set_stage` gives it."""
 
-    def models(self) -> Sequence[str]:
-        """Names of the registered Faultline models, sorted."""
-
     def versions(self, name: str) -> Sequence[ModelVersion]:
         """All versions, newest first. Raises `NotFound` for an unknown model."""
 
     def version(self, name: str, version: str) -> ModelVersion:
         """One version. Raises `NotFound`."""
-
-    def production(self, name: str) -> ModelVersion | None:
-        """The version behind the alias `production`; None when there is none or no such model."""
-
-    def staging(self, name: str) -> ModelVersion | None:
-        """The version behind the alias `staging`; None when there is none or no such model."""
 
     def promote(self, name: str, version: str) -> None:
         """Move alias and stages: this version to Production, the former one to Archived.
@@ -179,9 +186,6 @@ class ModelRegistry(Protocol):
 
     def describe(self, name: str, version: str, description: str) -> None:
         """Replace a version's description. Raises `NotFound`."""
-
-    def download(self, name: str, version: str, to: Path) -> Path:
-        """Fetch the version's bundle into the folder `to`; returns the folder with its files."""
 
     def download_artifacts(self, run_id: str, folder: str, to: Path, max_bytes: int) -> Path:
         """Fetch the files of a folder of a run's artifacts into `to`, which it returns.

@@ -86,7 +86,7 @@ def assemble(settings: PredictorSettings, ports: Ports, feed: Feed | None = None
     )
     loader = ModelLoader(
         ports.registry,
-        BundleShelf(settings.state_dir / "bundles"),
+        BundleShelf(settings.shelf_folder),
         slot,
         announce=Announcer(ports.broker),
         metrics=metrics,
@@ -95,7 +95,9 @@ def assemble(settings: PredictorSettings, ports: Ports, feed: Feed | None = None
         retry_s=settings.predictor_model_retry_s,
         reload=ports.reload,
     )
-    loader.start_from_disk()
+    # Those that are given are on disk already, and there may have been others before.
+    if not settings.predictor_bundles:
+        loader.start_from_disk()
     drift = DriftWatch(
         ports.broker,
         settings.drift_policy(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from faultline.adapters.broker import open_broker
+from faultline.adapters.bundle_folders import BundleFolders
 from faultline.adapters.clock import SystemClock
 from faultline.adapters.kafka.feed import KafkaFeed
 from faultline.adapters.mlflow import MlflowRegistry
@@ -12,6 +13,7 @@ from faultline.adapters.mlflow.predictions import MlflowPredictionRuns, MlflowPr
 from faultline.adapters.postgres import PostgresDatabase
 from faultline.adapters.tracing import open_tracing
 from faultline.ports.predictions import PredictionLog
+from faultline.ports.registry import ProductionModels
 from faultline.service import serve
 from faultline.telemetry import configure_logging
 from services.predictor.assembly import assemble
@@ -30,7 +32,7 @@ def main() -> int:
     database = PostgresDatabase(settings.database_url)
     ports = Ports(
         broker=tracing.broker(broker),
-        registry=MlflowRegistry(settings),
+        registry=_models(settings),
         store=database.fleet_store(),
         comparisons=database.comparison_store(),
         drift=database.drift_log(),
@@ -49,6 +51,11 @@ def main() -> int:
         broker.close()
         database.dispose()
         tracing.close()
+
+
+def _models(settings: PredictorSettings) -> ProductionModels:
+    given = settings.bundles()
+    return BundleFolders(given) if given else MlflowRegistry(settings)
 
 
 def _prediction_log(settings: PredictorSettings) -> PredictionLog | None:

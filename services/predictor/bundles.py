@@ -11,7 +11,7 @@ from faultline.errors import InvalidBundle
 from faultline.events import machine_type_of
 from faultline.judge import Model
 from faultline.ports.clock import Clock
-from faultline.ports.registry import ModelRegistry, ModelVersion
+from faultline.ports.registry import ModelVersion, ProductionModels
 from faultline.telemetry import logger
 from services.predictor.contest import GATE_TAG
 from services.predictor.shelf import BundleShelf
@@ -22,7 +22,8 @@ log = logger(__name__)
 SUM_TAG = "bundle_sha256"
 """Version tag with the sum of the bundle's manifest, as the trainer registered it."""
 _MODEL_NAME = re.compile(r"faultline-[a-z0-9_-]{1,63}")
-_VERSION = re.compile(r"[0-9]{1,18}")
+# A number in MLflow, the begin of a sum where it is a folder: never a path.
+_VERSION = re.compile(r"[0-9a-f]{1,18}")
 
 
 def is_model_name(name: str) -> bool:
@@ -33,7 +34,7 @@ def is_model_name(name: str) -> bool:
 class Bundles:
     """Gets versions ready to judge: verified, warm, and on the shelf."""
 
-    def __init__(self, registry: ModelRegistry, shelf: BundleShelf, clock: Clock) -> None:
+    def __init__(self, registry: ProductionModels, shelf: BundleShelf, clock: Clock) -> None:
         self._registry = registry
         self._shelf = shelf
         self._clock = clock
@@ -50,7 +51,7 @@ class Bundles:
         """
         name, number = version.name, version.version
         if _VERSION.fullmatch(number) is None:
-            raise InvalidBundle(f"version {number!r} of {name} is no number")
+            raise InvalidBundle(f"{number!r} cannot be a version of {name}")
         loaded = self._shelved(version)
         if loaded is None:
             loaded = self._downloaded(version)

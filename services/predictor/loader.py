@@ -17,7 +17,7 @@ from uuid import UUID, uuid5
 from faultline.errors import InvalidBundle, NotFound, Unavailable
 from faultline.events import ModelEvent, ModelEventKind, machine_type_of
 from faultline.ports.clock import Clock
-from faultline.ports.registry import ModelRegistry, ModelVersion
+from faultline.ports.registry import ModelVersion, ProductionModels
 from faultline.telemetry import logger
 from services.predictor.bundles import Bundles, gate_of, is_model_name, is_same
 from services.predictor.metrics import Metrics
@@ -82,7 +82,7 @@ class ModelLoader:
 
     def __init__(
         self,
-        registry: ModelRegistry,
+        registry: ProductionModels,
         shelf: BundleShelf,
         slot: ModelSlot,
         *,

@@ -11,7 +11,7 @@ from faultline.ports.clock import Clock
 from faultline.ports.comparisons import ComparisonStore
 from faultline.ports.drift import DriftLog
 from faultline.ports.predictions import PredictionLog
-from faultline.ports.registry import ModelRegistry
+from faultline.ports.registry import ProductionModels
 from faultline.ports.stores import FleetStore
 
 Reload = Callable[[str, str], AbstractContextManager[None]]
@@ -42,7 +42,7 @@ class Ports:
     """
 
     broker: Broker
-    registry: ModelRegistry
+    registry: ProductionModels
     store: FleetStore
     comparisons: ComparisonStore
     drift: DriftLog

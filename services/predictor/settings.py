@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from faultline.events import model_name
 from faultline.settings import (
     AlarmSettings,
     DatabaseSettings,
@@ -17,6 +20,8 @@ from faultline.settings import (
 )
 from services.predictor.drift_onset import DriftLimits, DriftPolicy
 
+_MACHINE_TYPE = re.compile(r"[a-z0-9_-]{1,63}")
+
 
 class PredictionLogging(StrEnum):
     """How predictions made over HTTP are logged to MLflow."""
@@ -24,6 +29,33 @@ class PredictionLogging(StrEnum):
     OFF = "off"
     TABLE = "table"
     RUN = "run"
+
+
+def parse_bundles(text: str) -> dict[str, Path]:
+    """Folders by model name, as a setting has them.
+
+    Raises
+    ------
+    ValueError
+        Says what is wrong with which part.
+
+    Examples
+    --------
+    >>> sorted(parse_bundles("pump=/models/pump; valve=valve"))
+    ['faultline-pump', 'faultline-valve']
+    """
+    folders: dict[str, Path] = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        machine_type, named, folder = (side.strip() for side in part.partition("="))
+        if not (named and folder):
+            raise ValueError(f"{part!r} must be TYPE=FOLDER")
+        if not _MACHINE_TYPE.fullmatch(machine_type):
+            raise ValueError(f"{machine_type!r} is no machine type, in {part!r}")
+        name = model_name(machine_type)
+        if name in folders:
+            raise ValueError(f"machine type {machine_type!r} has two bundles")
+        folders[name] = Path(folder)
+    return folders
 
 
 class PredictorSettings(
@@ -41,6 +73,13 @@ class PredictorSettings(
         Path(".faultline/state"),
         description="Folder of the services' own state; the predictor keeps its last good models "
         "in `bundles`.",
+    )
+    predictor_bundles: str | None = Field(
+        None,
+        description="Bundles to judge by in place of the versions in MLflow, which is not asked "
+        "then: `TYPE=FOLDER`, several separated by semicolons. Each folder is one that "
+        "`faultline fit --model` wrote, or a downloaded version's `model`. What is put in its "
+        "place is followed, as a version that is promoted.",
     )
     predictor_model_poll_s: float = Field(
         2.0,
@@ -136,6 +175,21 @@ class PredictorSettings(
         gt=0,
         description="From this difference of the median scores on it is drift; 1 is the boundary.",
     )
+
+    @field_validator("predictor_bundles")
+    @classmethod
+    def _check_bundles(cls, text: str | None) -> str | None:
+        parse_bundles(text or "")
+        return text
+
+    def bundles(self) -> Mapping[str, Path]:
+        """The folders of the bundles that are given, by model name; empty when none is."""
+        return parse_bundles(self.predictor_bundles or "")
+
+    @property
+    def shelf_folder(self) -> Path:
+        """Where last good bundles are kept: those that were given apart from MLflow's."""
+        return self.state_dir / ("given-bundles" if self.predictor_bundles else "bundles")
 
     def drift_policy(self) -> DriftPolicy:
         """What is sampled for drift, and what is drift."""
