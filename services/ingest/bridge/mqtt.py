@@ -67,6 +67,8 @@ class MqttInlet:
 
     def close(self) -> None:
         """Disconnect. The broker keeps the session."""
+        # It was asked for, so it is no trouble.
+        self._client.on_disconnect = None
         self._client.disconnect()
         self._client.loop_stop()
 
