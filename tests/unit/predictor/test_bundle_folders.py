@@ -166,9 +166,11 @@ def test_a_setting_that_names_no_folders_is_refused(text: str, told: str) -> Non
 def test_what_was_given_before_does_not_judge_any_more(
     put: Put, tmp_path: Path, clock: Clock
 ) -> None:
+    given = put()
+
     def predictor(machine_type: str) -> Predictor:
         settings = PredictorSettings(
-            state_dir=tmp_path / "state", predictor_bundles=f"{machine_type}={put()}"
+            state_dir=tmp_path / "state", predictor_bundles=f"{machine_type}={given}"
         )
         broker, database = MemoryBroker(), MemoryDatabase()
         return assemble(
