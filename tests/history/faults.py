@@ -218,5 +218,5 @@ FAULTS: Mapping[str, Mapping[str, Fault]] = {
 
 def possible(scene: Scene) -> Mapping[str, Mapping[str, Fault]]:
     """Those that can be arranged on this machine."""
-    without = set() if scene.platform.small_disk is not None else {"disk"}
+    without = set() if scene.platform.own_disk is not None else {"disk"}
     return {group: faults for group, faults in FAULTS.items() if group not in without}

@@ -25,7 +25,8 @@ from faultline.local.stack import Stack
 from tests.history.processes import free_port, frozen, until
 from tests.history.proxy import HOST, Proxy, chunks, kafka_requests
 
-_SMALL_DISK_MB = 64
+_DISK_BYTES = 2**31
+"""More than a run of hours needs; it takes the memory that is used."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,14 @@ class Platform:
     ----------
     to_kafka, to_postgres
         The proxies, by the service that goes through them.
-    small_disk
+    own_disk
         Where the tables are, if they are on a disk of their own.
     """
 
     stack: Stack
     to_kafka: Mapping[str, Proxy]
     to_postgres: Mapping[str, Proxy]
-    small_disk: Path | None
+    own_disk: Path | None
 
     def database_url(self, service: str, database: str | None = None) -> str:
         """A database, the stack's own when None, through the service's proxy."""
@@ -72,14 +73,14 @@ class Platform:
     @contextmanager
     def full_disk(self) -> Iterator[None]:
         """No table can grow in the block."""
-        assert self.small_disk is not None
-        filler = self.small_disk / "filler"
+        disk = self.own_disk
+        assert disk is not None
+        # Whoever writes between the look and the change makes it larger than it may become.
+        until(lambda: _resized(disk, _used_bytes(disk)), "a disk without room")
         try:
-            with filler.open("wb", buffering=0) as file:
-                _fill(file.fileno())
             yield
         finally:
-            filler.unlink()
+            assert _resized(disk, _DISK_BYTES)
 
     def _is_back(self, component: str, before: int) -> bool:
         [status] = [one for one in self.stack.status() if one.name == component]
@@ -105,7 +106,7 @@ def running_platform(
     """
     with ExitStack() as open_:
         folder = Path(open_.enter_context(TemporaryDirectory(prefix="faultline-history-")))
-        small_disk = open_.enter_context(_small_disk(folder / "disk")) if disk else None
+        own_disk = open_.enter_context(_own_disk(folder / "disk")) if disk else None
         ports = Ports.free()
         stack = open_.enter_context(Stack(folder / "home", ports, components))
         direct = {name: free_port() for name in kafka_of}
@@ -117,10 +118,10 @@ def running_platform(
         to_postgres = {
             name: open_.enter_context(Proxy(ports.postgres, chunks)) for name in postgres_of
         }
-        if small_disk is not None:
-            _put_tables_on(small_disk, stack.endpoints.database_url)
+        if own_disk is not None:
+            _put_tables_on(own_disk, stack.endpoints.database_url)
         migrate(stack.endpoints.database_url)
-        yield Platform(stack, to_kafka, to_postgres, small_disk)
+        yield Platform(stack, to_kafka, to_postgres, own_disk)
 
 
 def _listen(stack: Stack, direct: Mapping[str, int], advertised: Mapping[str, int]) -> None:
@@ -136,12 +137,22 @@ def _listen(stack: Stack, direct: Mapping[str, int], advertised: Mapping[str, in
     stack.restart("kafka")
 
 
+def _used_bytes(disk: Path) -> int:
+    told = os.statvfs(disk)
+    return (told.f_blocks - told.f_bfree) * told.f_frsize
+
+
+def _resized(disk: Path, size_bytes: int) -> bool:
+    command = ["mount", "-o", f"remount,size={size_bytes}", str(disk)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 @contextmanager
-def _small_disk(folder: Path) -> Iterator[Path | None]:
+def _own_disk(folder: Path) -> Iterator[Path | None]:
     """A file system in memory; None where this account may not mount one."""
     folder.mkdir()
     # The disk belongs to the account that PostgreSQL runs as.
-    options = f"size={_SMALL_DISK_MB}m,mode=0700,uid={account() or os.geteuid()}"
+    options = f"size={_DISK_BYTES},mode=0700,uid={account() or os.geteuid()}"
     mount = ["mount", "-t", "tmpfs", "-o", options, "faultline-history", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         yield None
@@ -157,8 +168,8 @@ def _put_tables_on(folder: Path, database_url: str) -> None:
     tables.mkdir(mode=0o700)
     os.chown(tables, folder.stat().st_uid, -1)
     url = make_url(database_url)
-    execute(database_url, f"CREATE TABLESPACE small LOCATION '{tables}'")
-    execute(database_url, f'ALTER DATABASE "{url.database}" SET default_tablespace = small')
+    execute(database_url, f"CREATE TABLESPACE own_disk LOCATION '{tables}'")
+    execute(database_url, f'ALTER DATABASE "{url.database}" SET default_tablespace = own_disk')
 
 
 def execute(database_url: str, statement: str) -> None:
@@ -171,13 +182,3 @@ def execute(database_url: str, statement: str) -> None:
             cursor.execute(statement)
     finally:
         connection.close()
-
-
-def _fill(descriptor: int) -> None:
-    block = bytes(64 * 1024)
-    while block:
-        try:
-            os.write(descriptor, block)
-        except OSError:
-            # Then what is left in smaller parts, to the last page.
-            block = block[: len(block) // 2] if len(block) > 4096 else b""
