@@ -104,9 +104,9 @@ class KafkaSettings(BaseSettings):
         None, description="Certificate authorities; the system's when not set."
     )
     kafka_client: Literal["auto", "confluent", "kafka-python"] = Field(
-        "kafka-python",
+        "auto",
         description="Library that speaks with the broker. `confluent`: confluent-kafka, the faster "
-        "one, of the extra `confluent`; `auto`: that one where it is installed.",
+        "one, of the extra `confluent`; `kafka-python`; `auto`: the first where it is installed.",
     )
     kafka_replication_factor: int = Field(
         1, ge=1, description="Replicas of each topic that Faultline creates."
