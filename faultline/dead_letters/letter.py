@@ -108,12 +108,14 @@ _named = msgspec.json.Decoder(_Named | list[_Named])
 
 
 def letter_headers(
-    source: Message, reason: str, detail: str, positions: Sequence[int], at_ms: int
+    source: Message | None, reason: str, detail: str, positions: Sequence[int], at_ms: int
 ) -> Headers:
     """The headers of a message's letter, in UTF-8; the message's own come first.
 
     Parameters
     ----------
+    source
+        None when it was refused before it stood in any topic.
     reason, detail, positions, at_ms
         As in `Letter`.
     """
@@ -123,13 +125,17 @@ def letter_headers(
         _REASON: reason,
         _DETAIL: detail,
         _POSITIONS: ",".join(str(position) for position in positions[:_MOST_POSITIONS]),
-        _SOURCE_TOPIC: source.partition.topic,
-        _SOURCE_PARTITION: str(source.partition.number),
-        _SOURCE_OFFSET: str(source.offset),
         _TIME: format_timestamp(at_ms),
     }
-    own = tuple(header for header in source.headers if header[0] not in HEADERS)
-    return (*own, *((name, text.encode()) for name, text in told.items()))
+    own: Headers = ()
+    if source is not None:
+        told |= {
+            _SOURCE_TOPIC: source.partition.topic,
+            _SOURCE_PARTITION: str(source.partition.number),
+            _SOURCE_OFFSET: str(source.offset),
+        }
+        own = tuple(header for header in source.headers if header[0] not in HEADERS)
+    return (*own, *((name, text.encode("utf-8", "replace")) for name, text in told.items()))
 
 
 def read_letter(message: Message) -> Letter:

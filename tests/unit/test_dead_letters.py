@@ -263,3 +263,10 @@ def test_what_was_no_reading_is_left_out() -> None:
 def test_of_many_that_are_still_refused_only_some_are_named() -> None:
     _, found = _replayed(*(_letter(offset=n) for n in range(50)), limit=3)
     assert (found.still_refused, len(found.refused)) == (50, 3)
+
+
+def test_a_letter_of_what_stood_in_no_topic_has_no_source() -> None:
+    told = letter_headers(None, "invalid_message", "no JSON: \udcff", (2,), 1_000)
+    letter = read_letter(Message(_DLQ, 7, None, b"x", told, 5_000))
+    assert (letter.source, letter.positions, letter.detail) == (None, (2,), "no JSON: ?")
+    assert not {"source_topic", "source_partition", "source_offset"} & {name for name, _ in told}
