@@ -21,7 +21,7 @@ COMMANDS: tuple[LazyCommand, ...] = (
         "watch-host", "faultline.cli.watch_host:watch_host", "Stream this machine's own sensors."
     ),
     LazyCommand("simulate", "faultline.cli.simulate:simulate", "Stream a synthetic fleet."),
-    LazyCommand("replay", "faultline.cli.replay:replay", "Send CSV files as readings."),
+    LazyCommand("replay", "faultline.cli.replay:replay", "Send CSV or Parquet as readings."),
     LazyCommand("follow", "faultline.cli.follow:follow", "Show verdicts and alarms as they come."),
     LazyCommand("fit", "faultline.cli.fit:command", "Learn from CSV or Parquet; no server needed."),
     LazyCommand("score", "faultline.cli.score:score", "Score a file with such a model."),

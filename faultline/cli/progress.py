@@ -28,7 +28,7 @@ def counting_bar(doing: str) -> Iterator[Callable[[int, int | None], None]]:
 
 @contextmanager
 def progress_bar(
-    doing: str, total: int | None, quiet: bool
+    doing: str, total: int | None, quiet: bool, done: int = 0
 ) -> Iterator[Callable[[Sequence[Reading]], None]]:
     """Show a bar on stderr while readings go out, where that is a terminal.
 
@@ -36,6 +36,8 @@ def progress_bar(
     ----------
     total
         Readings expected; None for a stream without an end.
+    done
+        How many of them had gone before.
 
     Yields
     ------
@@ -43,7 +45,7 @@ def progress_bar(
         To be called with every batch.
     """
     with _bar(quiet) as progress:
-        task = progress.add_task(doing, total=total)
+        task = progress.add_task(doing, total=total, completed=done)
         yield lambda batch: progress.update(task, advance=len(batch))
 
 

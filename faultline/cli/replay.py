@@ -1,10 +1,10 @@
-"""`faultline replay`: CSV files as readings, at the pace of their own timestamps or faster."""
+"""`faultline replay`: files as readings, at the pace of their own timestamps or faster."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -25,13 +25,15 @@ from faultline.cli.options import (
     checked,
     start_time,
 )
-from faultline.cli.outlet import open_outlet, summary, tell, transmit
+from faultline.cli.outlet import Outlet, open_outlet, summary, tell, transmit
 from faultline.cli.progress import progress_bar
-from faultline.labels import FaultLabel
+from faultline.cli.resumption import KeptPosition, Position, state_beside
 from faultline.readings import DEFAULT_MACHINE_TYPE, Reading
-from faultline.sources.csv import CsvFile, merged
+from faultline.sources.csv import CsvFile
 from faultline.sources.pace import paced, parse_speed
-from faultline.sources.truth import FaultRuns
+from faultline.sources.recording import Placed, Recording, is_parquet, placed
+
+_KEEP_EVERY_S = 1.0
 
 
 class TimestampUnit(StrEnum):
@@ -43,7 +45,10 @@ class TimestampUnit(StrEnum):
 
 def replay(  # noqa: PLR0917 - Typer reads options from the signature
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="CSV files, also compressed by gzip.")
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="CSV files, also compressed by gzip, or Parquet files."
+        ),
     ],
     machine: Annotated[
         str | None,
@@ -83,6 +88,21 @@ def replay(  # noqa: PLR0917 - Typer reads options from the signature
             help=f"Move all timestamps so that the earliest is this: {TIME_NOTATION}, or `now`.",
         ),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Keep where it stands in a file; run again, it goes on there.",
+        ),
+    ] = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="FILE.replay.json beside the first",
+            help="That file; implies --resume.",
+        ),
+    ] = None,
     to: ToOption = Way.TOPIC,
     labels: LabelsOption = None,
     kafka: KafkaOption = None,
@@ -90,15 +110,16 @@ def replay(  # noqa: PLR0917 - Typer reads options from the signature
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send CSV files as readings, several files as one stream in time order.
+    """Send CSV or Parquet files as readings, several files as one stream in time order.
 
     A file keeps its timestamps unless --start moves them: sent twice, a reading is stored once.
     """
     factor = checked(parse_speed, speed, "--speed")
     stop = threading.Event()
     clock = StoppableClock(stop)
+    start_ms = start_time(start, clock.now_ms())
     chosen = [
-        CsvFile(
+        _format(path)(
             path,
             machine if machine is not None else _stem(path),
             machine_type,
@@ -110,42 +131,113 @@ def replay(  # noqa: PLR0917 - Typer reads options from the signature
         )
         for path in files
     ]
-    start_ms = start_time(start, clock.now_ms())
-    if start_ms is not None:
-        chosen = _moved(chosen, start_ms)
-    runs = FaultRuns()
-    changes: deque[FaultLabel] = deque()
-
-    def readings() -> Iterator[Reading]:
-        for row in merged(chosen):
-            changes.extend(runs.observe(row))
-            yield row.reading
-
     began_s = clock.monotonic_s()
-    lines = None if as_json else sum(file.count_lines() for file in chosen)
     with (
         stop_signals(stop),
         open_outlet(
             to, labels=labels, kafka=kafka, gateway=gateway, home=home, sleep=clock.sleep
         ) as outlet,
-        progress_bar("replay", lines, as_json) as advance,
     ):
-
-        def send_changes() -> None:
-            while changes:
-                outlet.label(changes.popleft())
-
-        def after_batch(batch: Sequence[Reading]) -> None:
-            advance(batch)
-            send_changes()
-
-        def at_end() -> None:
-            changes.extend(runs.close())
-            send_changes()
-
-        transmit(paced(readings(), factor, clock), outlet, stop, after_batch, at_end)
+        position = Position([0] * len(files))
+        if resume or state is not None:
+            options = _options(chosen, start, outlet)
+            kept = KeptPosition(state or state_beside(files[0]), files, options, start_ms)
+            position, start_ms = kept, kept.start_ms
+        before = sum(position.rows)
+        if before and not as_json:
+            typer.echo(
+                f"{before:,} rows had been sent before"
+                + ("; there are no more" if position.complete else "; going on after them"),
+                err=True,
+            )
+        if not position.complete:
+            if start_ms is not None:
+                chosen = _moved(chosen, start_ms)
+            total = None if as_json else sum(file.count_rows() for file in chosen)
+            with progress_bar("replay", total, as_json, before) as advance:
+                _send(
+                    chosen,
+                    position,
+                    outlet,
+                    speed=factor,
+                    clock=clock,
+                    stop=stop,
+                    advance=advance,
+                )
         told = summary(outlet, to, clock.monotonic_s() - began_s, stop.is_set())
-    tell(told, as_json)
+    tell({**told, "rows_before": before}, as_json)
+
+
+def _send(
+    files: Sequence[Recording],
+    position: Position,
+    outlet: Outlet,
+    *,
+    speed: float,
+    clock: StoppableClock,
+    stop: threading.Event,
+    advance: Callable[[Sequence[Reading]], None],
+) -> None:
+    """Send what is behind a position, which moves along."""
+    under_way: deque[Placed] = deque()
+    kept_s = clock.monotonic_s()
+    at_the_end = False
+
+    def readings() -> Iterator[Reading]:
+        nonlocal at_the_end
+        for row in placed(files, position.rows):
+            under_way.append(row)
+            yield row.row.reading
+        at_the_end = True
+
+    def after_batch(batch: Sequence[Reading]) -> None:
+        nonlocal kept_s
+        advance(batch)
+        for _ in batch:
+            for label in position.take(under_way.popleft()):
+                outlet.label(label)
+        if clock.monotonic_s() - kept_s >= _KEEP_EVERY_S:
+            outlet.flush()
+            position.arrived()
+            kept_s = clock.monotonic_s()
+
+    def close_faults() -> None:
+        if at_the_end or not position.goes_on:
+            for label in position.runs.close():
+                outlet.label(label)
+
+    transmit(paced(readings(), speed, clock), outlet, stop, after_batch, close_faults)
+    position.arrived(complete=at_the_end and not under_way)
+
+
+def _options(files: Sequence[Recording], start: str | None, outlet: Outlet) -> dict[str, str]:
+    """What the readings depend on, and where they go, by the option's name."""
+    first = files[0]
+    return {
+        "--machine": ",".join(file.machine_id for file in files),
+        "--machine-type": first.machine_type,
+        "--machine-column": first.machine_column or "",
+        "--timestamp-column": first.timestamp_column,
+        "--timestamp-unit": first.timestamp_unit,
+        "--ignore": ",".join(first.ignore),
+        "--fault-column": first.fault_column,
+        "--start": start or "",
+        "--to": outlet.address,
+    }
+
+
+def _format(path: Path) -> type[Recording]:
+    try:
+        # What is read of a pipe is gone.
+        parquet = path.is_file() and is_parquet(path)
+    except OSError:
+        # Whoever reads it says so.
+        parquet = False
+    if parquet:
+        from faultline.sources.parquet import ParquetFile  # noqa: PLC0415 - for Parquet only
+
+        return ParquetFile
+    return CsvFile
 
 
 def _stem(path: Path) -> str:
@@ -154,7 +246,7 @@ def _stem(path: Path) -> str:
     return unpacked.stem
 
 
-def _moved(files: Sequence[CsvFile], start_ms: int) -> list[CsvFile]:
+def _moved(files: Sequence[Recording], start_ms: int) -> list[Recording]:
     """Shift all files by the same time, so that the earliest begins at `start_ms`."""
     begins = [begin for file in files if (begin := file.first_timestamp_ms()) is not None]
     if not begins:

@@ -14,7 +14,8 @@ from faultline.demo.scenario import Scenario, every_other, excluded_periods
 from faultline.errors import FaultlineError
 from faultline.matching import KnownFault
 from faultline.readings import Reading
-from faultline.sources.csv import CsvFile, merged
+from faultline.sources.csv import CsvFile
+from faultline.sources.recording import merged
 from faultline.sources.truth import FaultRuns
 
 HISTORY_FILE = "healthy.csv"

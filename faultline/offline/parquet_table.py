@@ -19,7 +19,7 @@ from faultline.offline.table import (
     counted_unit,
 )
 from faultline.readings import check_machine_id
-from faultline.sources import delimited
+from faultline.sources import delimited, parquet_columns
 from faultline.sources.delimited import names_fault, timestamp_ms
 
 # Rows looked at to tell what a number in the timestamp column counts.
@@ -99,7 +99,7 @@ def _sensors(
             left_out[field.name] = "names the fault of a row"
         elif wanted is not None and field.name not in wanted:
             continue
-        elif _is_number(field.type):
+        elif parquet_columns.is_number(field.type):
             sensors.append(field.name)
         elif wanted is not None:
             raise InvalidTable(
@@ -112,16 +112,6 @@ def _sensors(
     return tuple(sensors), left_out
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_decimal(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_null(kind)
-    )
-
-
 def _times(
     path: Path, column: pa.ChunkedArray, layout: Layout
 ) -> tuple[list[str], NDArray[np.int64], CountedUnit]:
@@ -130,20 +120,17 @@ def _times(
         raise InvalidTable(
             f"{path}: row {row}, column {layout.timestamp_column!r}: the timestamp is missing"
         )
-    kind = column.type
-    stand: list[str] = column.cast(pa.string()).to_pylist()
-    unit: CountedUnit
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        zone = kind.tz if pa.types.is_timestamp(kind) else None
-        whole = column.cast(pa.timestamp("ms", zone), safe=False).cast(pa.int64())
-        cells, unit = whole.cast(pa.string()).to_pylist(), "ms"
-    elif (_is_number(kind) and not pa.types.is_boolean(kind)) or _is_string(kind):
-        cells = stand
-        unit = counted_unit(layout.timestamp_unit, stand[:_HEAD_ROWS])
-    else:
+    found = parquet_columns.times(column)
+    if found is None:
         raise InvalidTable(
-            f"{path}: column {layout.timestamp_column!r} is of the type {kind}; it must hold times"
+            f"{path}: column {layout.timestamp_column!r} is of the type {column.type}; it must "
+            "hold times"
         )
+    cells = found.cells
+    unit: CountedUnit = (
+        "ms" if found.dated else counted_unit(layout.timestamp_unit, cells[:_HEAD_ROWS])
+    )
+    stand: list[str] = column.cast(pa.string()).to_pylist() if found.dated else cells
     times_ms = np.empty(len(cells), dtype=np.int64)
     for row, cell in enumerate(cells):
         try:
@@ -154,10 +141,6 @@ def _times(
                 f"{path}: row {row + 1}, column {layout.timestamp_column!r}: {wrong}"
             ) from error
     return stand, times_ms, unit
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _faulty(column: pa.ChunkedArray) -> NDArray[np.bool_]:

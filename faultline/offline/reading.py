@@ -7,8 +7,7 @@ from pathlib import Path
 
 from faultline.offline.csv_table import read_csv
 from faultline.offline.table import InvalidTable, Layout, Table, checked
-
-_PARQUET_MAGIC = b"PAR1"
+from faultline.sources.recording import is_parquet
 
 
 def read_table(path: Path, layout: Layout, wanted: Sequence[str] | None = None) -> Table:
@@ -28,11 +27,10 @@ def read_table(path: Path, layout: Layout, wanted: Sequence[str] | None = None) 
     if path.exists() and not path.is_file() and not path.is_dir():
         raise InvalidTable(f"{path}: is a pipe or a device; write it to a file first and give that")
     try:
-        with path.open("rb") as file:
-            is_parquet = file.read(4) == _PARQUET_MAGIC
+        parquet = is_parquet(path)
     except OSError as error:
         raise InvalidTable(f"{path}: cannot be opened: {error.strerror}") from error
-    if is_parquet:
+    if parquet:
         from faultline.offline.parquet_table import read_parquet  # noqa: PLC0415 - for Parquet only
 
         table = read_parquet(path, layout, wanted)

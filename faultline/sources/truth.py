@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from faultline.labels import FaultLabel
-from faultline.sources.csv import LabelledReading
+from faultline.sources.recording import LabelledReading
+
+
+class OpenFault(NamedTuple):
+    """A fault that has begun and not ended, and its machine's last row."""
+
+    label: FaultLabel
+    last_ms: int
 
 
 class FaultRuns:
     """Follows the rows of any number of machines and tells when a fault begins and ends.
+
+    Parameters
+    ----------
+    under_way
+        What was open where rows before have ended.
 
     Examples
     --------
@@ -25,9 +38,18 @@ class FaultRuns:
     [2000]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, under_way: Iterable[OpenFault] = ()) -> None:
         self._open: dict[str, FaultLabel] = {}
         self._last_ms: dict[str, int] = {}
+        for label, last_ms in under_way:
+            self._open[label.machine_id] = label
+            self._last_ms[label.machine_id] = last_ms
+
+    def open(self) -> tuple[OpenFault, ...]:
+        """What is open after the rows so far."""
+        return tuple(
+            OpenFault(label, self._last_ms[machine_id]) for machine_id, label in self._open.items()
+        )
 
     def observe(self, row: LabelledReading) -> tuple[FaultLabel, ...]:
         """Take the next row; returns what changed by it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from faultline.cli import app
 from faultline.errors import FaultlineError
-from faultline.readings import format_timestamp
+from faultline.readings import Reading, decode, format_timestamp
 
 START_MS = 1_767_225_600_000
 
@@ -130,3 +131,46 @@ def trainer() -> Iterator[Trainer]:
         finally:
             server.shutdown()
             thread.join()
+
+
+class Gateway:
+    """Accepts readings as the real one does, and keeps them."""
+
+    def __init__(self) -> None:
+        self.readings: list[Reading] = []
+        self.heard = threading.Event()
+        self.answer = 202
+        gateway = self
+
+        class Answering(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if self.headers.get("content-encoding") == "gzip":
+                    body = gzip.decompress(body)
+                if gateway.answer == 202:
+                    gateway.readings.extend(decode(body).readings)
+                self.send_response(gateway.answer)
+                content = b'{"detail": "the type is unknown"}'
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+                gateway.heard.set()
+
+            def log_message(self, *args: Any) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    gateway = Gateway()
+    thread = threading.Thread(target=gateway.server.serve_forever, args=(0.01,))
+    thread.start()
+    yield gateway
+    gateway.server.shutdown()
+    gateway.server.server_close()
+    thread.join()

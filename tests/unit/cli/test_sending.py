@@ -2,67 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
 from faultline.cli import app
-from faultline.readings import Reading, decode
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Gateway
 
 DEADLINE_S = 30.0
-
-
-class Gateway:
-    """Accepts readings as the real one does, and keeps them."""
-
-    def __init__(self) -> None:
-        self.readings: list[Reading] = []
-        self.heard = threading.Event()
-        self.answer = 202
-        gateway = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                if self.headers.get("content-encoding") == "gzip":
-                    body = gzip.decompress(body)
-                if gateway.answer == 202:
-                    gateway.readings.extend(decode(body).readings)
-                self.send_response(gateway.answer)
-                content = b'{"detail": "the type is unknown"}'
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-                gateway.heard.set()
-
-            def log_message(self, *args: Any) -> None:
-                """Say nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-
-@pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    gateway = Gateway()
-    thread = threading.Thread(target=gateway.server.serve_forever, args=(0.01,))
-    thread.start()
-    yield gateway
-    gateway.server.shutdown()
-    gateway.server.server_close()
-    thread.join()
 
 
 def run(gateway: Gateway, *arguments: str | Path) -> Any:

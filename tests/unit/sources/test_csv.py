@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faultline.sources.csv import CsvFile, InvalidCsv, LabelledReading, merged
+from faultline.sources.csv import CsvFile, InvalidCsv
+from faultline.sources.recording import LabelledReading, merged
 
 HEADER = "timestamp,flow,pressure,fault\n"
 

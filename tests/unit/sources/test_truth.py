@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from faultline.readings import make_reading
-from faultline.sources.csv import LabelledReading
+from faultline.sources.recording import LabelledReading
 from faultline.sources.truth import FaultRuns, fault_labels
 
 
