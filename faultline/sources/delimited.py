@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -103,18 +104,21 @@ def _undecodable(path: Path) -> str:
     return "it is not UTF-8 text"
 
 
-def begin(path: Path | str, text: io.TextIOBase) -> Delimited:
+def begin(path: Path | str, text: io.TextIOBase, max_columns: int | None = None) -> Delimited:
     """Read the header: find out the separator and name the columns.
 
     Parameters
     ----------
     path
         What is read, for the messages.
+    max_columns
+        Of a table that is read whole; None: as many as there are.
 
     Raises
     ------
     InvalidCsv
-        When there is no first line, or it is empty, names one column only, or one twice.
+        When there is no first line, or it is empty, names one column only, more than the bound,
+        or one twice.
     """
     header_line = text.readline()
     if not header_line:
@@ -128,9 +132,13 @@ def begin(path: Path | str, text: io.TextIOBase) -> Delimited:
             f"{path}: line 1 names one column only, {short(header[0])}; a table has a column of "
             "times and one per sensor, separated by comma, semicolon or tab"
         )
-    for name in header:
-        if header.count(name) > 1:
-            raise InvalidCsv(f"{path}: line 1 names the column {name!r} twice")
+    if max_columns is not None and len(header) > max_columns:
+        raise InvalidCsv(
+            f"{path}: line 1 names {len(header)} columns; at most {max_columns} are read"
+        )
+    if len(set(header)) < len(header):
+        [(name, _)] = Counter(header).most_common(1)
+        raise InvalidCsv(f"{path}: line 1 names the column {short(name)} twice")
     rows = (
         row if len(row) > 1 or "".join(row).strip() else []
         for row in csv.reader(text, delimiter=separator)

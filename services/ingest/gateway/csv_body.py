@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from faultline.errors import InvalidReading
-from faultline.readings import DEFAULT_MACHINE_TYPE, Decoded, Reading, Refusal, make_reading
+from faultline.readings import (
+    DEFAULT_MACHINE_TYPE,
+    MAX_SENSORS,
+    Decoded,
+    Reading,
+    Refusal,
+    make_reading,
+)
 from faultline.readings.refusal import short
 from faultline.sources import delimited
 from faultline.sources.delimited import Delimited, InvalidCsv
@@ -62,13 +69,17 @@ def decode_csv(value: bytes, options: CsvOptions = CsvOptions()) -> Decoded:  # 
         line = value.count(b"\n", 0, error.start) + 1
         raise InvalidReading(f"body: line {line} is not UTF-8 text") from error
     try:
-        table = delimited.begin(_BODY, io.StringIO(text, newline=""))
+        table = delimited.begin(_BODY, io.StringIO(text, newline=""), _max_columns(options))
         decoded = _decoded(table, _columns(table.header, options), options)
     except (InvalidCsv, csv.Error) as error:
         raise InvalidReading(str(error)) from error
     if not decoded.readings and not decoded.refusals:
         raise InvalidReading("body: there is no row below the header; send at least one")
     return decoded
+
+
+def _max_columns(options: CsvOptions) -> int:
+    return MAX_SENSORS + len({_TIMESTAMP, _MACHINE, _TYPE}.union(options.ignore))
 
 
 def _columns(header: Sequence[str], options: CsvOptions) -> _Columns:
@@ -79,13 +90,13 @@ def _columns(header: Sequence[str], options: CsvOptions) -> _Columns:
         raise InvalidReading(
             f"body: line 1: {delimited.lacks(header, _MACHINE)}. Name the machine with ?machine_id="
         )
-    for name in options.ignore:
-        if name not in header:
-            raise InvalidReading(f"body: line 1: {delimited.lacks(header, name)}, to be ignored")
+    ignored = frozenset(options.ignore)
+    for name in sorted(ignored.difference(header)):
+        raise InvalidReading(f"body: line 1: {delimited.lacks(header, name)}, to be ignored")
     sensors = tuple(
         (index, name)
         for index, name in enumerate(header)
-        if name not in known and name not in options.ignore
+        if name not in known and name not in ignored
     )
     if not sensors:
         raise InvalidReading("body: line 1 names no sensor; each has a column of its own")

@@ -116,6 +116,23 @@ def test_more_sensors_than_a_reading_has_are_refused_row_by_row() -> None:
     assert "1025 given" in _reasons(text)[0]
 
 
+def test_a_header_wider_than_any_reading_is_refused_as_a_whole() -> None:
+    names = ",".join(f"s{number}" for number in range(40_000))
+    told = _told(f"timestamp,machine_id,{names}\n1000,p\n")
+    assert told == "body: line 1 names 40002 columns; at most 1027 are read"
+
+
+def test_a_header_is_as_much_wider_as_columns_are_ignored() -> None:
+    ignored = [f"note{number}" for number in range(20)]
+    names = [f"s{number}" for number in range(MAX_SENSORS)] + ignored
+    row = f"1000,p,pump{',1' * len(names)}"
+    text = f"timestamp,machine_id,machine_type,{','.join(names)}\n{row}\n"
+    [reading] = decode_csv(text.encode(), CsvOptions(ignore=ignored)).readings
+    assert len(reading.sensors) == MAX_SENSORS
+    # Said twice, a column is left out once.
+    assert "at most 1028" in _told(text, ignore=ignored[:1] * 20)
+
+
 def test_a_table_is_taken_over_http_and_a_row_at_fault_told(client: TestClient) -> None:
     response = client.post(
         f"{URL}?machine_id=p&machine_type=pump&ignore=note&ignore=fault",
