@@ -7,7 +7,7 @@ with, document them, and a test holds one against the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -18,9 +18,10 @@ from pydantic import BaseModel, Field
 
 from faultline import alarms, events, topics, verdicts
 from faultline.alarms import AlarmEvent
+from faultline.errors import FaultlineError
 from faultline.events import ModelEvent, ModelEventKind, machine_type_of
 from faultline.ports.broker import Message, Partition
-from faultline.readings import format_timestamp
+from faultline.readings import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS, format_timestamp
 from faultline.verdicts import SensorContribution, Status, VerdictBatch
 from services.predictor.answers import alarm_answer, why_of
 
@@ -101,9 +102,43 @@ _DECODERS: Mapping[Kind, Callable[[bytes], Content]] = {
 }
 
 
+class Unreadable(FaultlineError):
+    """A message that is no event, or one that clients cannot be told."""
+
+
 def decoded(message: Message) -> Content:
-    """What a message of one of the topics holds; raises `msgspec.DecodeError`."""
-    return _DECODERS[KINDS[message.partition.topic]](message.value)
+    """What a message of one of the topics holds.
+
+    Raises
+    ------
+    Unreadable
+        When it is none of its topic, or has a time that cannot be written.
+    """
+    try:
+        content = _DECODERS[KINDS[message.partition.topic]](message.value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable(str(error)) from error
+    if not all(MIN_TIMESTAMP_MS <= time_ms <= MAX_TIMESTAMP_MS for time_ms in _times_ms(content)):
+        raise Unreadable("it has a time outside the years 1970 to 2100")
+    return content
+
+
+def _times_ms(content: Content) -> Iterator[int]:
+    """All that are written."""
+    match content:
+        case VerdictBatch():
+            yield from (verdict.timestamp_ms for verdict in content.verdicts)
+        case AlarmEvent(alarm=alarm):
+            yield from (
+                alarm.began_at_ms,
+                alarm.opened_at_ms,
+                alarm.updated_at_ms,
+                alarm.peak_at_ms,
+            )
+            if alarm.closed_at_ms is not None:
+                yield alarm.closed_at_ms
+        case ModelEvent():
+            yield content.at_ms
 
 
 @dataclass(frozen=True)

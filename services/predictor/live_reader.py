@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Protocol
 
-import msgspec
 from msgspec import structs
 
 from faultline.alarms import AlarmEvent
@@ -18,7 +17,7 @@ from faultline.events import ModelEvent
 from faultline.ports.broker import Message, Partition
 from faultline.ports.feed import Follower
 from faultline.telemetry import logger
-from services.predictor.live_events import Content, LiveEvent, decoded
+from services.predictor.live_events import Content, LiveEvent, Unreadable, decoded
 
 log = logger(__name__)
 
@@ -87,7 +86,7 @@ class LiveReader:
     def _news_of(self, message: Message) -> Content | None:
         try:
             return _first_time(decoded(message), self._is_first)
-        except msgspec.DecodeError as error:
+        except Unreadable as error:
             # From a later release, perhaps: the others are not to wait for it.
             log.warning("an event cannot be read", topic=message.partition.topic, why=str(error))
             return None

@@ -59,7 +59,7 @@ class ModelNews:
 def _is_move(value: bytes) -> bool:
     try:
         return events.decode(value).kind in _MOVED
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # Of a kind that a later release added, perhaps: a look at the registry does no harm.
         return True
 

@@ -201,3 +201,10 @@ def test_a_refused_version_is_an_error_that_is_raised_on(traced: Traced) -> None
 def test_off_a_queue_is_not_wrapped() -> None:
     queue = MemoryDatabase().job_queue()
     assert Tracing().queue(queue) is queue
+
+
+@pytest.mark.parametrize("value", [b"{", b'{"kind": "\xff"}', b'{"x":' + b"[" * 100_000])
+def test_an_event_that_cannot_be_read_is_handed_on(traced: Traced, value: bytes) -> None:
+    tail = traced.broker.tail(topics.MODEL_EVENTS)
+    traced.memory.producer().send(topics.MODEL_EVENTS.name, b"faultline-pump", value)
+    assert [message.value for message in tail.poll(1.0)] == [value]

@@ -30,7 +30,7 @@ class Reloads:
         """Note the trace of an event, also that it has none."""
         try:
             event = events.decode(message.value)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         version = (event.model_name, event.model_version)
         with self._lock:

@@ -73,10 +73,15 @@ def test_only_a_version_that_moved_is_a_reason_to_look(kind: ModelEventKind, wak
     assert wanted.is_set() is wakes
 
 
-def test_an_event_of_a_kind_not_known_here_is_a_reason_to_look() -> None:
+@pytest.mark.parametrize(
+    "said",
+    [b'{"kind": "something new"}', b'{"kind": "\xff"}', b'{"x":' + b"[" * 100_000],
+    ids=["of a kind not known here", "no UTF-8", "nested too deeply"],
+)
+def test_an_event_that_cannot_be_read_is_a_reason_to_look(said: bytes) -> None:
     broker = Speaking()
     broker.create_topics(topics.ALL)
-    broker.said = b'{"kind": "something new"}'
+    broker.said = said
     wanted = threading.Event()
     ModelNews(broker, [wanted], retry_s=0.0).run(Heard(looks=2))
     assert wanted.is_set()

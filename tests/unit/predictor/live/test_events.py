@@ -6,10 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
-from faultline import topics
+from faultline import alarms, events, topics, verdicts
+from faultline.alarms import Alarm, AlarmEvent, AlarmEventKind, AlarmState
+from faultline.events import ModelEvent, ModelEventKind
 from faultline.ports.stores import StoredVerdict
-from faultline.verdicts import Status
+from faultline.verdicts import Status, Verdict, VerdictBatch
 from services.predictor.answers import Verdicts, alarm_answer, verdict_answer
 from services.predictor.live_events import Kind, ModelNews, Wanted
 
@@ -100,12 +103,53 @@ def test_of_a_batch_only_the_verdicts_of_that_status_come(rig: Rig) -> None:
     assert asyncio.run(scenario()) == ["failure"]
 
 
-def test_what_cannot_be_read_is_passed_over(rig: Rig) -> None:
+_FAR_MS = 99_999_999_999_999_999
+_VERDICT = Verdict(timestamp_ms=1, status=Status.NORMAL)
+_ALARM = Alarm(
+    alarm_id="a-2", machine_id="pump-1", machine_type="pump", state=AlarmState.OPEN, began_at_ms=1,
+    opened_at_ms=2, updated_at_ms=2, peak_score=2.5, peak_at_ms=2, top_sensors=(), bad_readings=6,
+    model_name="faultline-pump", model_version="3",
+)  # fmt: skip
+_MODEL = ModelEvent(
+    event_id="m-2", kind=ModelEventKind.PROMOTED, model_name="faultline-pump", model_version="4",
+    at_ms=0, actor="gate",
+)  # fmt: skip
+
+
+def _verdict_at(at_ms: int) -> bytes:
+    verdict = replace(_VERDICT, timestamp_ms=at_ms)
+    return verdicts.encode(
+        VerdictBatch(machine_id="pump-1", machine_type="pump", verdicts=(_VERDICT, verdict))
+    )
+
+
+def _alarm_with(**times_ms: int) -> bytes:
+    alarm = replace(_ALARM, **times_ms)
+    return alarms.encode(AlarmEvent(event_id="e-2", kind=AlarmEventKind.OPENED, alarm=alarm))
+
+
+@pytest.mark.parametrize(
+    ("topic", "value"),
+    [
+        (topics.VERDICTS, b"{"),
+        (topics.VERDICTS, b'{"x":' + b"[" * 100_000),
+        (topics.VERDICTS, b'{"machine_id":"\xff"}'),
+        (topics.VERDICTS, _verdict_at(_FAR_MS)),
+        (topics.VERDICTS, _verdict_at(-_FAR_MS)),
+        (topics.ALARMS, _alarm_with(began_at_ms=_FAR_MS)),
+        (topics.ALARMS, _alarm_with(opened_at_ms=_FAR_MS)),
+        (topics.ALARMS, _alarm_with(updated_at_ms=_FAR_MS)),
+        (topics.ALARMS, _alarm_with(peak_at_ms=_FAR_MS)),
+        (topics.ALARMS, _alarm_with(closed_at_ms=_FAR_MS)),
+        (topics.MODEL_EVENTS, events.encode(replace(_MODEL, at_ms=_FAR_MS))),
+    ],
+)
+def test_what_cannot_be_read_is_passed_over(rig: Rig, topic: topics.Topic, value: bytes) -> None:
     async def scenario() -> list[int]:
         with rig.replica() as live:
             async with rig.client(live) as client:
                 await client.joined()
-                rig.raw(topics.VERDICTS, b"{")
+                rig.raw(topic, value)
                 rig.verdict(1_000)
                 return await client.times(1)
 
