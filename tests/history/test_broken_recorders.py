@@ -63,6 +63,8 @@ class Rig:
         environment = {
             "FAULTLINE_KAFKA_BOOTSTRAP_SERVERS": self.platform.stack.endpoints.kafka,
             "FAULTLINE_DATABASE_URL": url,
+            # The group waits so long for the one that was killed.
+            "FAULTLINE_KAFKA_SESSION_TIMEOUT_S": "6",
         }
         process = Service("recorder", ["tests.history.broken", variant], environment, self._folder)
         try:
