@@ -19,10 +19,12 @@ from faultline.errors import FaultlineError, InvalidReading
 from faultline.readings import parse_timestamp
 from faultline.readings.refusal import short
 
+SEPARATORS = ",;\t"
+"""One of them separates the cells of a table."""
+
 # Rows looked at to tell which columns are text.
 _HEAD_ROWS = 100
 _MOST_NAMES = 40
-_SEPARATORS = ",;\t"
 _PER_MS = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 _NO_FAULT = _MISSING | {"0", "0.0", "false"}
@@ -125,7 +127,7 @@ def begin(path: Path | str, text: io.TextIOBase, max_columns: int | None = None)
         raise InvalidCsv(f"{path}: the file is empty")
     if not header_line.strip():
         raise InvalidCsv(f"{path}: line 1 is empty; it must name the columns")
-    separator = max(_SEPARATORS, key=header_line.count)
+    separator = max(SEPARATORS, key=header_line.count)
     header = tuple(name.strip() for name in next(csv.reader([header_line], delimiter=separator)))
     if len(header) == 1:
         raise InvalidCsv(

@@ -28,7 +28,7 @@ class GatewaySettings(ServiceSettings, TracingSettings, KafkaSettings):
     gateway_request_values: int = Field(
         1_000_000,
         ge=1024,
-        description="Most values in one request, about: each comma and each line counts.",
+        description="Most values in one request, about: each separator and each line counts.",
     )
     gateway_held_bytes: int = Field(
         256 * _MIB,

@@ -151,7 +151,7 @@ def gateway_app(
 
             def take() -> Taken:
                 plain = unpack(body, packed, bounds.unpacked_bytes, held.add)
-                held.add(_VALUE_BYTES * count_values(plain, bounds.values))
+                held.add(_VALUE_BYTES * count_values(plain, form, bounds.values))
                 return gateway.take(plain, decode, atomic=atomic)
 
             async def give() -> Answer:

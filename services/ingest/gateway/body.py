@@ -5,12 +5,14 @@ Knows nothing of readings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+
+from faultline.sources.delimited import SEPARATORS
 
 
 class BodyFormat(Enum):
@@ -27,6 +29,11 @@ _FORMATS: Mapping[str, BodyFormat] = {
     "application/x-ndjson": BodyFormat.LINES,
     "application/ndjson": BodyFormat.LINES,
     "text/csv": BodyFormat.CSV,
+}
+_SEPARATORS: Mapping[BodyFormat, Sequence[bytes]] = {
+    BodyFormat.JSON: (b",",),
+    BodyFormat.LINES: (b",",),
+    BodyFormat.CSV: tuple(each.encode() for each in SEPARATORS),
 }
 
 
@@ -75,7 +82,7 @@ async def read_body(
     return bytes(body)
 
 
-def count_values(body: bytes, limit: int) -> int:
+def count_values(body: bytes, form: BodyFormat, limit: int) -> int:
     """How many values a body has, about and at most: it may become as many objects.
 
     Raises
@@ -83,7 +90,9 @@ def count_values(body: bytes, limit: int) -> int:
     HTTPException
         413 when there are more than the limit.
     """
-    values = sum(map(body.count, (b",", b"\n", b"\r"))) + 1
+    # A table has one separator; the commas of its numbers separate nothing.
+    separators = max(map(body.count, _SEPARATORS[form]))
+    values = separators + body.count(b"\n") + body.count(b"\r") + 1
     if values > limit:
         raise HTTPException(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

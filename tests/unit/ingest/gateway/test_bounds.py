@@ -106,6 +106,8 @@ def test_what_did_not_fit_is_not_held() -> None:
         ("application/json", b"[" + b"1," * 20_000 + b"1]"),
         ("application/x-ndjson", b"1\n" * 20_000),
         ("text/csv", b"timestamp,machine_id,p\r" + b"1\r" * 20_000),
+        ("text/csv", b"timestamp;machine_id;p\n" + b"1;" * 20_000),
+        ("text/csv", b"timestamp\tmachine_id\tp\n" + b"1\t" * 20_000),
     ],
 )
 def test_very_many_values_are_refused_before_they_are_made(
@@ -114,6 +116,17 @@ def test_very_many_values_are_refused_before_they_are_made(
     packed = {"content-type": content_type, "content-encoding": "gzip"}
     response = gateways.start().post(URL, content=gzip.compress(body), headers=packed)
     assert (response.status_code, "20000 values" in response.json()["detail"]) == (413, True)
+
+
+def test_the_commas_of_numbers_between_semicolons_are_no_values(gateways: Gateways) -> None:
+    names = ";".join(f"s{number}" for number in range(100))
+    row = f"1000;p{';1,5' * 100}\n"
+    response = gateways.start(request_bytes=200_000).post(
+        URL,
+        content=f"timestamp;machine_id;{names}\n{row * 150}",
+        headers={"content-type": "text/csv"},
+    )
+    assert (response.status_code, response.json().get("accepted")) == (202, 150)
 
 
 def test_what_a_body_becomes_when_it_is_decoded_counts_too(gateways: Gateways) -> None:
