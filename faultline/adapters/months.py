@@ -32,7 +32,19 @@ def partition_name(table: str, start: datetime) -> str:
     return f"{table}_y{start.year:04d}m{start.month:02d}"
 
 
-def month_of_partition(name: str) -> datetime:
-    """Begin of the month that a table of this name holds."""
-    year, _, month = name.rpartition("_y")[2].partition("m")
-    return datetime(int(year), int(month), 1, tzinfo=UTC)
+def month_of_partition(table: str, name: str) -> datetime | None:
+    """Begin of the month of a table that a table of this name holds; None when it is no month's.
+
+    Examples
+    --------
+    >>> month_of_partition("readings", "readings_y2026m11")
+    datetime.datetime(2026, 11, 1, 0, 0, tzinfo=datetime.timezone.utc)
+    >>> month_of_partition("readings", "readings_default") is None
+    True
+    """
+    year, _, month = name.removeprefix(f"{table}_y").partition("m")
+    try:
+        start = datetime(int(year), int(month), 1, tzinfo=UTC)
+    except ValueError:
+        return None
+    return start if partition_name(table, start) == name else None

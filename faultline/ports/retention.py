@@ -70,7 +70,9 @@ class RetentionStore(Protocol):
         Raises
         ------
         Unavailable
-            When somebody reads or writes it: nobody is kept waiting, so try again later.
+            When somebody reads or writes it: nobody is kept waiting, so try again later. Or when
+            the store refuses, for a view on the table or a missing right: a person must help. What
+            of events was deleted by then stays so.
         """
 
     def prepare(self, now_ms: int) -> None:

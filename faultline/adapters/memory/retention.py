@@ -7,12 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from faultline.adapters.memory.tables import Tables
-from faultline.adapters.months import (
-    end_ms,
-    month_of_ms,
-    month_of_partition,
-    partition_name,
-)
+from faultline.adapters.months import end_ms, month_of_ms, month_of_partition, partition_name
 from faultline.ports.retention import Expired, Kept
 
 
@@ -64,7 +59,7 @@ class MemoryRetentionStore:
         ]
 
     def _drop_month(self, expired: Expired) -> bool:
-        start, dropped = month_of_partition(expired.name), False
+        start, dropped = month_of_partition(expired.kind.value, expired.name), False
         for rows in self._rows(expired.kind).values():
             for at in [at for at in rows if month_of_ms(at) == start]:
                 del rows[at]

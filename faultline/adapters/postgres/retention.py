@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, select, text
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exc, func, select, text
 
 from faultline.adapters.months import end_ms, month_of_ms, month_of_partition, next_month
 from faultline.adapters.postgres.partitions import Partitions
 from faultline.adapters.postgres.schema import alarm_events, alarms, drift_events
 from faultline.alarms import AlarmState
+from faultline.errors import Unavailable
 from faultline.ports.retention import Expired, Kept
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ _EXISTS = text("SELECT to_regclass(:name) IS NOT NULL")
 # Behind a waiting DROP every other query of the table waits too.
 _HURRY = text("SET LOCAL lock_timeout = '500ms'")
 _ALONE = text("SELECT pg_try_advisory_xact_lock(:key)")
+# Far below what fits into a statement's time, however many there are in all.
+_ROWS_AT_ONCE = 2_000
 
 
 class PostgresRetentionStore:
@@ -38,7 +42,7 @@ class PostgresRetentionStore:
 
     def expired(self, cutoffs: Mapping[Kept, int]) -> Sequence[Expired]:
         """What is from before; see the port."""
-        with self._database.transaction() as connection:
+        with self._transaction() as connection:
             return [
                 *(
                     one
@@ -51,25 +55,57 @@ class PostgresRetentionStore:
 
     def drop(self, expired: Expired) -> bool:
         """Drop it; see the port."""
-        with self._database.transaction() as connection:
-            connection.execute(_HURRY)
-            if not connection.scalar(_ALONE, {"key": _LOCK}):
-                return False
-            if expired.kind is Kept.EVENTS:
-                return _delete(connection, expired)
-            if not connection.scalar(_EXISTS, {"name": expired.name}):
-                return False
-            # A name that `expired` has read from the catalogue; DDL takes no parameters.
-            connection.execute(text(f'DROP TABLE "{expired.name}"'))
-        return True
+        if expired.kind is not Kept.EVENTS:
+            return self._drop_table(expired.name)
+        dropped = False
+        while self._delete_some(expired):
+            dropped = True
+        return dropped
 
     def prepare(self, now_ms: int) -> None:
         """Make the months' tables; see the port."""
         soon_ms = int(next_month(month_of_ms(now_ms)).timestamp()) * 1000
-        for table in _BY_MONTH.values():
-            # Another process, or a person, may have dropped one that was known.
-            self._partitions.forget()
-            self._partitions.ensure(table, (now_ms, soon_ms))
+        with _refusals_as_unavailable():
+            for table in _BY_MONTH.values():
+                # Another process, or a person, may have dropped one that was known.
+                self._partitions.forget()
+                self._partitions.ensure(table, (now_ms, soon_ms))
+
+    def _drop_table(self, name: str) -> bool:
+        with self._transaction() as connection:
+            if not _in_turn(connection) or not connection.scalar(_EXISTS, {"name": name}):
+                return False
+            # A name that `expired` has read from the catalogue; DDL takes no parameters.
+            connection.execute(text(f'DROP TABLE "{name}"'))
+        return True
+
+    def _delete_some(self, expired: Expired) -> bool:
+        """Delete some of the events for good; whether there were any."""
+        with self._transaction() as connection:
+            return _in_turn(connection) and _delete(connection, expired)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with _refusals_as_unavailable(), self._database.transaction() as connection:
+            yield connection
+
+
+@contextmanager
+def _refusals_as_unavailable() -> Iterator[None]:
+    """Turn all that PostgreSQL refuses into `Unavailable`.
+
+    A view on the table, a right that is missing: a person can mend it while the recorder goes on.
+    """
+    try:
+        yield
+    except exc.DBAPIError as error:
+        raise Unavailable(f"PostgreSQL: {' '.join(str(error.orig).split())}") from error
+
+
+def _in_turn(connection: Connection) -> bool:
+    """Whether no other process is dropping, until the transaction ends."""
+    connection.execute(_HURRY)
+    return bool(connection.scalar(_ALONE, {"key": _LOCK}))
 
 
 def _months(connection: Connection, kind: Kept, table: str, before_ms: int) -> Sequence[Expired]:
@@ -82,7 +118,8 @@ def _months(connection: Connection, kind: Kept, table: str, before_ms: int) -> S
             size_bytes=size_bytes,
         )
         for name, rows, size_bytes in connection.execute(_CHILDREN, {"parent": table})
-        if (until_ms := end_ms(month_of_partition(name))) <= before_ms
+        if (start := month_of_partition(table, name)) is not None
+        and (until_ms := end_ms(start)) <= before_ms
     ]
 
 
@@ -105,7 +142,10 @@ def _old(before_ms: int) -> Sequence[tuple[Table, ColumnElement[bool]]]:
 
 def _delete(connection: Connection, expired: Expired) -> bool:
     table, old = next(one for one in _old(expired.until_ms) if one[0].name == expired.name)
+    [key] = table.primary_key
+    some = select(key).where(old).limit(_ROWS_AT_ONCE).with_for_update()
+    keys = connection.scalars(some).all()
     if table is alarms:
-        of_those = select(alarms.c.alarm_id).where(old)
-        connection.execute(delete(alarm_events).where(alarm_events.c.alarm_id.in_(of_those)))
-    return bool(connection.execute(delete(table).where(old)).rowcount)
+        connection.execute(delete(alarm_events).where(alarm_events.c.alarm_id.in_(keys)))
+    connection.execute(delete(table).where(key.in_(keys)))
+    return bool(keys)

@@ -19,7 +19,7 @@ from services.ingest.recorder.metrics import RecorderMetrics
 log = logger(__name__)
 
 _EVERY_S = 3_600.0
-# What is in use is left, and tried again soon: each try holds others up for a moment at most.
+# What cannot be dropped now is left, and tried again soon: each try holds others up for a moment at most.
 _AGAIN_S = 60.0
 
 
@@ -35,7 +35,7 @@ class Keeper:
         self._clock = clock
 
     def run(self, stop: threading.Event) -> None:
-        """Look until told to stop. A database that is down is waited for."""
+        """Look until told to stop. A database that is down, or refuses, is waited for."""
         while not stop.is_set():
             try:
                 wait_s = _EVERY_S if self.look() else _AGAIN_S
@@ -50,7 +50,7 @@ class Keeper:
         Returns
         -------
         bool
-            False when something of it is in use, and still there.
+            False when something of it cannot be dropped now, and is still there.
 
         Raises
         ------
@@ -69,7 +69,9 @@ class Keeper:
         expired = outcome.expired
         told = {"what": expired.name, "until": format_timestamp(expired.until_ms)}
         if outcome.in_use is not None:
-            log.warning("too old, and in use; left for later", **told, why=outcome.in_use)
+            log.warning(
+                "too old, and cannot be dropped now; left for later", **told, why=outcome.in_use
+            )
             return
         if outcome.dropped:
             log.info("too old; dropped", **told, rows=expired.rows, size_bytes=expired.size_bytes)

@@ -95,7 +95,7 @@ class RecorderMetrics:
         )
         self.left = Gauge(
             "faultline_recorder_retention_left",
-            "Those that were in use at the last look, and are still there.",
+            "Those that could not be dropped at the last look, and are still there.",
             ["kind"],
             registry=self.registry,
         )

@@ -1,4 +1,4 @@
-"""What only the real database can get wrong: lost connections, partitions, retention."""
+"""What only the real database can get wrong: connections that are lost, busy or not there."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from faultline.adapters.postgres import PostgresDatabase
-from faultline.adapters.postgres.schema import BY_MONTH
 from faultline.errors import Conflict, StaleOffsets, Unavailable
 from faultline.ports.broker import Partition
-from faultline.ports.retention import Kept
 from faultline.ports.stores import HistoryQuery, OffsetRange, RecordBatch, Recorded
 from faultline.readings import Reading, make_reading, parse_timestamp
 
@@ -24,7 +22,6 @@ READINGS = Partition("sensor.readings", 0)
 DEADLINE_S = 20.0
 MARCH = parse_timestamp("2031-03-31T23:59:59.999Z")
 APRIL = parse_timestamp("2031-04-01T00:00:00.000Z")
-OLD = {Kept.READINGS: APRIL, Kept.VERDICTS: APRIL}
 
 
 def reading(at_ms: int, value: float = 1.0, machine: str = "pump-07") -> Reading:
@@ -37,12 +34,6 @@ def batch(*readings: Reading, first: int = 0) -> RecordBatch:
 
 def unexpected(conflicts: Sequence[int]) -> None:
     raise AssertionError(f"no conflict was expected, got {conflicts}")
-
-
-def drop_old(database: PostgresDatabase) -> None:
-    store = database.retention_store()
-    for expired in store.expired(OLD):
-        store.drop(expired)
 
 
 def kill_connections(engine: Engine) -> None:
@@ -66,14 +57,6 @@ def wait_for_one_that_waits(engine: Engine) -> None:
             if connection.scalar(query):
                 return
     raise AssertionError("no connection waited for a lock in time")
-
-
-def partitions_of(engine: Engine, table: str) -> list[str]:
-    query = text(
-        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass(:table)"
-    )
-    with engine.begin() as connection:
-        return sorted(connection.scalars(query, {"table": table}))
 
 
 @pytest.mark.real
@@ -205,112 +188,3 @@ def test_a_database_without_tables_is_waited_for(empty_database_url: str) -> Non
         database.job_queue().claim("w-1", 1.0)
     assert "faultline migrate" in (database.ping() or "")
     database.dispose()
-
-
-@pytest.mark.real
-def test_a_batch_makes_the_months_that_it_needs(postgres: PostgresDatabase, engine: Engine) -> None:
-    before = set(partitions_of(engine, "readings"))
-    postgres.record_store().record(GROUP, batch(reading(MARCH), reading(APRIL)), unexpected)
-    made = set(partitions_of(engine, "readings")) - before
-    assert made <= {"readings_y2031m03", "readings_y2031m04"}
-    with engine.begin() as connection:
-        counts = [
-            connection.scalar(text(f"SELECT count(*) FROM readings_y2031m{month}"))
-            for month in ("03", "04")
-        ]
-    assert counts == [1, 1]
-
-
-@pytest.mark.real
-def test_recorders_that_need_the_same_new_month_at_once_both_store(
-    postgres: PostgresDatabase, engine: Engine
-) -> None:
-    drop_old(postgres)
-    start = threading.Barrier(4, timeout=DEADLINE_S)
-
-    def record(number: int) -> int:
-        store = postgres.record_store()
-        offsets = {Partition("sensor.readings", number): OffsetRange(0, 1)}
-        mine = RecordBatch(offsets, [reading(MARCH, machine=f"pump-{number}")])
-        start.wait()
-        return store.record(GROUP, mine, unexpected).stored
-
-    with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(record, range(4))) == [1, 1, 1, 1]
-
-
-@pytest.mark.real
-def test_a_month_that_is_in_use_is_left_and_keeps_nobody_waiting(
-    postgres: PostgresDatabase, engine: Engine
-) -> None:
-    postgres.record_store().record(GROUP, batch(reading(MARCH), reading(APRIL)), unexpected)
-    store = postgres.retention_store()
-    [march] = [one for one in store.expired(OLD) if one.name == "readings_y2031m03"]
-    with engine.begin() as reader:
-        reader.execute(text("SELECT count(*) FROM readings")).all()
-        with pytest.raises(Unavailable, match="lock timeout"):
-            store.drop(march)
-    fleet = postgres.fleet_store()
-    assert len(fleet.readings("pump-07").timestamps_ms) == 2
-    assert store.drop(march)
-    assert len(fleet.readings("pump-07").timestamps_ms) == 1
-    assert fleet.machine("pump-07").readings == 2
-
-
-@pytest.mark.real
-def test_of_two_who_drop_at_once_one_does(postgres: PostgresDatabase, engine: Engine) -> None:
-    postgres.record_store().record(GROUP, batch(reading(MARCH)), unexpected)
-    store = postgres.retention_store()
-    [march] = [one for one in store.expired(OLD) if one.name == "readings_y2031m03"]
-    with engine.begin() as other:
-        other.execute(text("SELECT pg_advisory_xact_lock(7215005)"))
-        assert not store.drop(march)
-    assert store.drop(march)
-
-
-@pytest.mark.real
-def test_alarms_go_with_their_events(postgres: PostgresDatabase, engine: Engine) -> None:
-    with engine.begin() as connection:
-        for alarm_id, closed_at in (("old", MARCH), ("new", APRIL)):
-            connection.execute(
-                text(
-                    "INSERT INTO alarms (alarm_id, machine_id, machine_type, state, began_at,"
-                    " opened_at, updated_at, closed_at, peak_score, peak_at, top_sensors,"
-                    " bad_readings, model_name, model_version)"
-                    " SELECT :id, 'p', 'pump', 'closed', t, t, t, t, 2, t, '[]', 6, 'm', '1'"
-                    " FROM to_timestamp(:at / 1000.0) AS t"
-                ),
-                {"id": alarm_id, "at": closed_at},
-            )
-            connection.execute(
-                text("INSERT INTO alarm_events VALUES (:id, :id, 'closed', now(), '{}')"),
-                {"id": alarm_id},
-            )
-    store = postgres.retention_store()
-    [alarms] = store.expired({Kept.EVENTS: APRIL})
-    assert store.drop(alarms)
-    with engine.begin() as connection:
-        left = connection.scalars(text("SELECT alarm_id FROM alarm_events")).all()
-    assert left == ["new"]
-
-
-@pytest.mark.real
-def test_this_months_and_the_next_ones_tables_are_made_ahead(
-    postgres: PostgresDatabase, engine: Engine
-) -> None:
-    december = parse_timestamp("2032-12-31T00:00:00Z")
-    postgres.retention_store().prepare(december)
-    for table in BY_MONTH:
-        made = partitions_of(engine, table)
-        assert {f"{table}_y2032m12", f"{table}_y2033m01"} <= set(made)
-
-
-@pytest.mark.real
-def test_a_reading_of_a_month_that_retention_has_dropped_is_stored_again(
-    postgres: PostgresDatabase,
-) -> None:
-    store = postgres.record_store()
-    store.record(GROUP, batch(reading(MARCH)), unexpected)
-    drop_old(postgres)
-    assert store.record(GROUP, batch(reading(MARCH - 1), first=1), unexpected).stored == 1
-    assert store.offsets(GROUP, [READINGS]) == {READINGS: 2}
