@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import psutil
 import pytest
+from confluent_kafka import Producer
 from kafka import KafkaAdminClient
 
 from faultline.adapters.broker import KafkaCluster, open_broker
@@ -103,6 +104,19 @@ def _until(done: Callable[[], bool], *consumers: Consumer) -> None:
         for consumer in consumers:
             with suppress(Unavailable):
                 consumer.poll(0.1, 100)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_null_is_empty_as_a_value_and_in_a_header(
+    platform: Endpoints, opened: Opened, topic: Topic, client: str
+) -> None:
+    # None of ours sends such, but anyone else may.
+    producer = Producer({"bootstrap.servers": platform.kafka})
+    producer.produce(topic.name, None, b"pump", 0, headers=[("h", None), ("reason", b"because")])
+    assert producer.flush(_DEADLINE_S) == 0
+    [message] = opened(client).read(Partition(topic.name, 0))
+    assert message.value == b""
+    assert message.headers == (("h", b""), ("reason", b"because"))
 
 
 def test_a_key_has_one_partition_whichever_client_sends(opened: Opened, topic: Topic) -> None:

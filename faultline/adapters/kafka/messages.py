@@ -17,7 +17,10 @@ _SILENCE_S = 3.0
 
 
 def flattened(records: Mapping[TopicPartition, Sequence[Any]]) -> list[Message]:
-    """Records of one poll as messages, each partition's in order. A tombstone's value is empty."""
+    """Records of one poll as messages, each partition's in order.
+
+    Null as a value (a tombstone) or as a header's content becomes empty.
+    """
     messages: list[Message] = []
     for topic_partition, own in records.items():
         partition = Partition(*topic_partition)
@@ -27,7 +30,7 @@ def flattened(records: Mapping[TopicPartition, Sequence[Any]]) -> list[Message]:
                 record.offset,
                 record.key,
                 record.value or b"",
-                tuple(record.headers),
+                tuple((name, content or b"") for name, content in record.headers),
                 record.timestamp,
             )
             for record in own
