@@ -5,6 +5,7 @@ Knows nothing of readings.
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -35,11 +36,14 @@ _GZIP = 16 + zlib.MAX_WBITS
 # RFC 9659: what a decoder of this content coding supports, and no more need be allotted.
 _WINDOW_BYTES = 8 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
+# The library does not bound what it makes of a piece. Four bytes are the smallest block that is
+# any, and a block is 128 KiB at most: no piece of this many becomes more than 4 MiB (RFC 8878).
+_ZSTD_PIECE_BYTES = 128
 # What follows a member is copied for each one: of very many, even empty ones, that takes minutes.
 _MAX_MEMBERS = 100
 _UNPACKED = "body, once unpacked,"
 
-Chunks = Callable[[bytes, int], Iterator[bytes]]
+Chunks = Callable[[bytes], Iterator[bytes]]
 
 
 def packing(content_encoding: str) -> Packing:
@@ -95,16 +99,17 @@ def unpack(
     if packed is Packing.NONE:
         refuse_unnamed(body)
         return body
-    unpacked = bytearray()
-    for chunk in _CHUNKS[packed](body, limit_bytes):
-        if len(unpacked) + len(chunk) > limit_bytes:
+    # Gives what was written to it away without a copy.
+    unpacked = io.BytesIO()
+    for chunk in _CHUNKS[packed](body):
+        if unpacked.tell() + len(chunk) > limit_bytes:
             raise too_large(_UNPACKED, limit_bytes)
         hold(len(chunk))
-        unpacked += chunk
-    return bytes(unpacked)
+        unpacked.write(chunk)
+    return unpacked.getvalue()
 
 
-def _gunzipped(body: bytes, _: int) -> Iterator[bytes]:
+def _gunzipped(body: bytes) -> Iterator[bytes]:
     rest = body
     for _member in range(_MAX_MEMBERS):
         # A file may be several, one after the other.
@@ -124,37 +129,25 @@ def _gunzipped(body: bytes, _: int) -> Iterator[bytes]:
     raise _broken("gzip", f"it has more than {_MAX_MEMBERS} members; compress it as one")
 
 
-def _unzstd(body: bytes, limit_bytes: int) -> Iterator[bytes]:
-    rest = body
-    left = limit_bytes
+def _unzstd(body: bytes) -> Iterator[bytes]:
+    rest = memoryview(body)
     decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES)
     for _frame in range(_MAX_MEMBERS):
         try:
             if zstandard.get_frame_parameters(rest).window_size > _WINDOW_BYTES:
                 raise too_large("window of the body's zstd (--long, --ultra)", _WINDOW_BYTES)
-            # Twice, as the library bounds the output here, and says there whether all has come.
-            left -= _frame_bytes(decompressor, rest, left)
-            if left < 0:
-                raise too_large(_UNPACKED, limit_bytes)
             frame = decompressor.decompressobj()
-            yield frame.decompress(rest)
+            while rest and not frame.eof:
+                piece = rest[:_ZSTD_PIECE_BYTES]
+                yield frame.decompress(piece)
+                rest = rest[len(piece) - len(frame.unused_data) :]
         except zstandard.ZstdError as error:
             raise _broken("zstd", str(error)) from error
         if not frame.eof:
             raise _broken("zstd", "it ends too soon")
-        rest = frame.unused_data
         if not rest:
             return
     raise _broken("zstd", f"it has more than {_MAX_MEMBERS} frames; compress it as one")
-
-
-def _frame_bytes(decompressor: zstandard.ZstdDecompressor, body: bytes, limit_bytes: int) -> int:
-    """How long the first frame is once unpacked; counted no further than beyond the limit."""
-    reader = decompressor.stream_reader(body, read_across_frames=False)
-    size = 0
-    while size <= limit_bytes and (chunk := reader.read(_CHUNK_BYTES)):
-        size += len(chunk)
-    return size
 
 
 _CHUNKS: dict[Packing, Chunks] = {Packing.GZIP: _gunzipped, Packing.ZSTD: _unzstd}

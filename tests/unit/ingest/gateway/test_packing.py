@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from faultline import topics
 from faultline.adapters.memory import MemoryBroker
+from faultline.errors import Overloaded
 from faultline.readings import decode, encode_batch, make_reading
 from services.ingest.gateway.packing import Packing, packing, unpack
 
@@ -76,6 +77,41 @@ def test_a_bomb_is_never_held_in_memory(packed: Packing) -> None:
         tracemalloc.stop()
     assert peak < 4_000_000
     assert sum(held) <= 100_000
+
+
+@BOTH
+def test_what_is_unpacked_is_held_before_it_is_there(packed: Packing) -> None:
+    size = 20_000_000
+    body = PACK[packed](bytes(size))
+
+    def refuse(_: int) -> None:
+        raise Overloaded("too much is under way")
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(Overloaded):
+            unpack(body, packed, size, refuse)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6_000_000
+
+
+@BOTH
+@pytest.mark.parametrize("parts", [1, 4])
+def test_no_more_is_there_than_is_held(packed: Packing, parts: int) -> None:
+    size = 20_000_000
+    body = PACK[packed](bytes(size // parts)) * parts
+    held: list[int] = []
+    tracemalloc.start()
+    try:
+        assert len(unpack(body, packed, size, held.append)) == size
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sum(held) == size
+    # A chunk, and what a buffer has to spare.
+    assert peak < 1.25 * size + 6_000_000
 
 
 def test_zstd_that_asks_for_a_large_window_is_refused() -> None:
