@@ -14,23 +14,12 @@ import typer
 
 from faultline.cli.offline import print_json
 from faultline.cli.table import print_table, shortened, terminal_columns
+from faultline.cli.terminal import escaped
 from faultline.dead_letters import Entry, Letter, Replay, Source, Survey, record_of
 from faultline.readings import format_timestamp
 
 _DETAIL_CHARACTERS = 60
 _MACHINE_CHARACTERS = 40
-
-
-def escaped(content: str | bytes) -> str:
-    r"""Write what is not printable as a backslash and its code, and what is no UTF-8 by bytes.
-
-    >>> escaped(b"caf\xc3\xa9\xff \x1b[2J"), escaped("\u202e\n")
-    ('café\\xff \\x1b[2J', '\\u202e\\n')
-    """
-    text = content if isinstance(content, str) else content.decode("utf-8", "backslashreplace")
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
 
 
 def print_entries(found: Survey, as_json: bool) -> None:

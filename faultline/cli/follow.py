@@ -12,6 +12,7 @@ import typer
 
 from faultline.cli.options import HomeOption
 from faultline.cli.outlet import INTERRUPTED_STATUS
+from faultline.cli.terminal import escaped, escaped_json
 
 if TYPE_CHECKING:
     from faultline.client import LiveEvent
@@ -60,16 +61,17 @@ def follow(  # noqa: PLR0917 - Typer reads options from the signature
         )
         try:
             for event in events:
-                _tell(event, as_json)
+                tell(event, as_json)
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED_STATUS) from None
 
 
-def _tell(event: LiveEvent, as_json: bool) -> None:
+def tell(event: LiveEvent, as_json: bool) -> None:
+    """Print an event, for a person or as JSON."""
     if event.kind == "position":
         return
     if as_json:
-        sys.stdout.write(msgspec.json.encode(_document(event)).decode() + "\n")
+        sys.stdout.write(escaped_json(msgspec.json.encode(_document(event)).decode()) + "\n")
     elif event.kind == "gap":
         typer.echo(gap_line(event.data), err=True)
     else:
@@ -115,7 +117,8 @@ def gap_line(data: dict[str, Any]) -> str:
     missed = [
         f"{count} {kind} event{'' if count == 1 else 's'}" for kind, count in data["missed"].items()
     ]
-    return f"left out: {', '.join(missed) or 'nobody knows how many events'} ({data['reason']})"
+    told = f"left out: {', '.join(missed) or 'nobody knows how many events'} ({data['reason']})"
+    return escaped(told)
 
 
 def _verdict_words(verdict: dict[str, Any]) -> Iterator[str]:
@@ -127,4 +130,5 @@ def _verdict_words(verdict: dict[str, Any]) -> Iterator[str]:
 
 
 def _line(*parts: str) -> str:
-    return "  ".join(part for part in parts if part)
+    # Names and reasons are as whoever made the request wrote them.
+    return "  ".join(escaped(part) for part in parts if part)

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from faultline.cli.registry import open_registry
+from faultline.cli.terminal import escaped_json
 
 if TYPE_CHECKING:
     from faultline.offline.models import Loaded
@@ -141,4 +142,5 @@ def names(given: Sequence[str] | None) -> tuple[str, ...]:
 
 def print_json(document: object) -> None:
     """Print as JSON that a person can read too; what is no number becomes null."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document)).decode() + "\n")
+    text = msgspec.json.format(msgspec.json.encode(document)).decode()
+    sys.stdout.write(escaped_json(text) + "\n")

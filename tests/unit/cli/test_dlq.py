@@ -16,12 +16,12 @@ from faultline.adapters.memory import MemoryBroker
 from faultline.cli.dlq import find, send_again
 from faultline.cli.dlq_files import chosen_letters, write
 from faultline.cli.dlq_output import (
-    escaped,
     print_entries,
     print_letter,
     print_replay,
     print_summary,
 )
+from faultline.cli.terminal import escaped
 from faultline.dead_letters import (
     REPLAYED_FROM,
     Replay,
@@ -117,6 +117,18 @@ def test_the_lines_of_a_message_cannot_be_taken_for_ours(
     queue.put(b"bad\nreason: none")
     print_letter(find(queue.broker, 0), as_json=False)
     assert said().endswith("\n\n  bad\n  reason: none\n")
+
+
+def test_as_json_too_nothing_reaches_the_terminal_that_it_would_obey(
+    queue: Queue, said: Callable[[], str]
+) -> None:
+    value = '{"a":"\x9b2J\x7f\u202e"}'
+    queue.put(value.encode(), detail="d\x9b31m\u202e")
+    print_letter(find(queue.broker, 0), as_json=True)
+    print_entries(queue.survey(), as_json=True)
+    printed = said()
+    assert printed.replace("\n", "").isprintable()
+    assert r'"a": "\u009b2J\u007f\u202e"' in printed
 
 
 def test_a_letter_can_be_had_as_json(queue: Queue, said: Callable[[], str]) -> None:

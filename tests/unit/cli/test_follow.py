@@ -13,7 +13,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from faultline.cli import app
+from faultline.cli import app, terminal
 from faultline.cli import follow as command
 from faultline.cli.follow import lines
 from faultline.client import LiveEvent, PredictorClient
@@ -144,8 +144,20 @@ def test_alarms_and_models_are_lines_too() -> None:
     assert moved == "T  faultline-pump  version 4 promoted  by gate"
 
 
+def test_nothing_of_an_event_is_obeyed_by_the_terminal() -> None:
+    model = {
+        "model_name": "faultline-pump", "model_version": "4", "kind": "promoted", "at": "T",
+        "actor": "mallory\x1b]0;owned\x07", "reason": "fine\n\x1b[2J\x9b31m\u202e",
+    }  # fmt: skip
+    [line] = lines(LiveEvent(kind="model", id="1", data=model))
+    assert line.endswith(r"by mallory\x1b]0;owned\x07  fine\n\x1b[2J\x9b31m\u202e")
+    gap = {"reason": "slow\x1b[2J", "missed": {"a\x9b": 1}}
+    assert command.gap_line(gap) == r"left out: 1 a\x9b event (slow\x1b[2J)"
+
+
 def test_the_examples_in_the_docstrings_hold() -> None:
     assert doctest.testmod(command).failed == 0
+    assert doctest.testmod(terminal).failed == 0
 
 
 @pytest.fixture
@@ -187,3 +199,14 @@ def test_programs_read_one_object_per_event(served: str) -> None:
     told = [json.loads(line) for line in result.stdout.splitlines()]
     assert [(each["event"], each["id"]) for each in told] == [("gap", "2"), ("verdict", "3")]
     assert told[1]["data"]["verdicts"] == [VERDICT]
+
+
+def test_programs_read_what_was_written_and_the_terminal_nothing_that_it_obeys(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = "\x1b\x7f\x9b2J\u202e caf\xe9"
+    command.tell(LiveEvent(kind="model", id="1", data={"reason": said}), as_json=True)
+    printed = capsys.readouterr().out
+    assert printed.removesuffix("\n").isprintable()
+    assert "caf\xe9" in printed
+    assert json.loads(printed)["data"]["reason"] == said
