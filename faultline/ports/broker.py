@@ -58,6 +58,8 @@ class Producer(Protocol):
 
         Parameters
         ----------
+        value
+            An empty one with a key is a tombstone: a compacted topic forgets the key.
         partition
             Where it goes; None leaves that to the key.
 

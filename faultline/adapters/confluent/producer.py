@@ -138,7 +138,8 @@ class Producer:
         try:
             client.produce(
                 topic,
-                value,
+                # A tombstone; without a key there is nothing that it would forget.
+                None if key and not value else value,
                 key,
                 -1 if partition is None else partition,
                 on_delivery=landed,

@@ -110,7 +110,12 @@ class Producer:
         try:
             with self._connection.translated(f"send to topic {topic} of"):
                 future = kafka.send(
-                    topic, key=key, value=value, headers=list(headers), partition=partition
+                    topic,
+                    key=key,
+                    # A tombstone; without a key there is nothing that it would forget.
+                    value=None if key and not value else value,
+                    headers=list(headers),
+                    partition=partition,
                 )
         except BaseException as error:
             self._landed(number, delivery, kafka, None)
