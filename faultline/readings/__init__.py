@@ -6,6 +6,7 @@ The wire format is in ``docs/asyncapi.yaml``. Kafka, HTTP, CSV replay and storag
 
 from __future__ import annotations
 
+from faultline.readings.completion import completed
 from faultline.readings.decoding import Decoded, Refusal, decode, decode_lines
 from faultline.readings.encoding import by_machine, chunked, encode, encode_batch, encode_messages
 from faultline.readings.reading import (
@@ -43,6 +44,7 @@ __all__ = [
     "by_machine",
     "check_machine_id",
     "chunked",
+    "completed",
     "decode",
     "decode_lines",
     "encode",

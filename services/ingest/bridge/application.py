@@ -9,13 +9,15 @@ from faultline import topics
 from faultline.errors import InvalidReading, Overloaded, Unavailable
 from faultline.ports.broker import Broker, Delivery, Headers, Partition, Producer
 from faultline.readings import Reading, encode_messages, field_of
+from faultline.telemetry import logger
 from services.ingest.bridge.fleet import Fleet
 from services.ingest.bridge.intake import Arrival
-from services.ingest.bridge.letters import MAX_BYTES, letter_headers
+from services.ingest.bridge.letters import MAX_BYTES, headers_of
 from services.ingest.bridge.metrics import BridgeMetrics
-from services.ingest.bridge.payloads import read_readings, read_value
+from services.ingest.bridge.payloads import left_out, read_readings, read_value
 from services.ingest.bridge.subscriptions import Subscription, first_match
 
+log = logger(__name__)
 # Below the 1 MiB that a topic takes in one batch, headers and framing included.
 _MESSAGE_BYTES = 900_000
 _MESSAGE_READINGS = 200
@@ -64,12 +66,13 @@ class Bridge:
         Unavailable
             While Kafka is down.
         """
-        snapshots = [
-            message.value
+        snapshots = (
+            (message.key, message.value)
             for number in range(topics.BRIDGE_STATE.partitions)
             for message in broker.read(Partition(topics.BRIDGE_STATE.name, number))
-        ]
-        self._fleet.restore(self._name, snapshots, now_ms)
+        )
+        for key, why in self._fleet.restore(self._name, snapshots, now_ms):
+            log.warning("a snapshot cannot be read: its machine begins anew", key=key, why=why)
         self._metrics.machines.set(len(self._fleet))
 
     def deal(
@@ -124,20 +127,22 @@ class Bridge:
             self._skip("unsubscribed")
             return
         subscription, said = matched
+        # A value's payload is no reading: nothing that is told would complete it.
+        told = {} if subscription.is_value else left_out(subscription, said)
         try:
             if subscription.is_value:
                 self._take_value(subscription, said, arrival)
                 return
-            decoded = read_readings(subscription, said, arrival.payload)
+            decoded = read_readings(arrival.payload, told)
         except InvalidReading as error:
-            letters.append(self._refuse(arrival, [str(error)], ()))
+            letters.append(self._refuse(arrival, [str(error)], (), told))
             return
         readings.extend(decoded.readings)
         self._metrics.messages.labels("reading").inc()
         if decoded.refusals:
             reasons = [refusal.reason for refusal in decoded.refusals]
             positions = [refusal.position for refusal in decoded.refusals]
-            letters.append(self._refuse(arrival, reasons, positions))
+            letters.append(self._refuse(arrival, reasons, positions, told))
 
     def _take_value(
         self, subscription: Subscription, said: Mapping[str, str], arrival: Arrival
@@ -157,15 +162,17 @@ class Bridge:
         self._metrics.skipped.labels(why).inc()
 
     def _refuse(
-        self, arrival: Arrival, reasons: Sequence[str], positions: Sequence[int]
+        self,
+        arrival: Arrival,
+        reasons: Sequence[str],
+        positions: Sequence[int],
+        told: Mapping[str, str],
     ) -> Outgoing:
         for reason in reasons:
             self._metrics.refused.labels(field_of(reason)).inc()
         if not positions:
             self._metrics.messages.labels("refused").inc()
-        headers = letter_headers(
-            arrival.topic, arrival.payload, "; ".join(reasons), positions, arrival.arrived_ms
-        )
+        headers = headers_of(arrival, "; ".join(reasons), positions, told)
         return Outgoing(topics.READINGS_DLQ.name, None, arrival.payload[:MAX_BYTES], headers)
 
 
@@ -187,9 +194,10 @@ class Shipment:
         while self._left:
             under_way: list[Delivery] = []
             try:
-                # Not at once: where one fails, those before it are under way.
                 for message in self._left:
-                    under_way.append(self._producer.send(*message))  # noqa: PERF401
+                    delivery = self._producer.send(*message)
+                    # One by one: where one fails, those before it are under way.
+                    under_way.append(delivery)
             except Overloaded:
                 if not under_way:
                     raise

@@ -34,7 +34,7 @@ def bridge() -> int:
         application = Bridge(
             settings.mqtt_client_id,
             settings.mqtt_subscriptions,
-            Fleet(settings.grids()),
+            Fleet(settings.grids(), settings.mqtt_machines),
             broker.producer(),
             metrics,
         )

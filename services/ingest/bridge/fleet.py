@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from faultline.errors import InvalidReading
 from faultline.readings import DEFAULT_MACHINE_TYPE, Reading, make_reading
 from services.ingest.bridge.alignment import Grid, MachineRows, Sample, Taken
 from services.ingest.bridge.payloads import Value
@@ -34,6 +35,13 @@ class Snapshot(msgspec.Struct):
     rows: MachineRows
 
 
+class Unreadable(NamedTuple):
+    """A snapshot that cannot be taken up, and why."""
+
+    key: str
+    why: str
+
+
 _decoder = msgspec.msgpack.Decoder(Snapshot)
 
 
@@ -49,10 +57,13 @@ class Fleet:
     ----------
     grids
         By machine type; `default` is for those not named.
+    max_machines
+        Values of further ones are refused.
     """
 
-    def __init__(self, grids: Mapping[str, Grid]) -> None:
+    def __init__(self, grids: Mapping[str, Grid], max_machines: int) -> None:
         self._grids = grids
+        self._max_machines = max_machines
         self._machines: dict[Machine, MachineRows] = {}
         self._changed: set[Machine] = set()
         self._ready: set[Machine] = set()
@@ -70,10 +81,10 @@ class Fleet:
         Raises
         ------
         InvalidReading
-            When its machine would have more sensors than a reading may.
+            When its machine would have more sensors than a reading may, or be one too many.
         """
         machine = Machine(value.machine_type, value.machine_id)
-        rows = self._machines.get(machine) or MachineRows()
+        rows = self._machines.get(machine) or self._new_rows()
         when = arrived_ms if value.timestamp_ms is None else value.timestamp_ms
         taken = rows.take(self._grid(machine), value.sensor, Sample(when, value.value), arrived_ms)
         self._machines[machine] = rows
@@ -104,31 +115,58 @@ class Fleet:
         return made
 
     def changed(self, bridge: str) -> list[tuple[bytes, bytes]]:
-        """Keys and snapshots of the machines that changed since the last call."""
+        """Keys and snapshots of the machines that changed since the last call.
+
+        The snapshot of a machine that is forgotten is empty, which is a tombstone.
+        """
         changed, self._changed = self._changed, set()
         return [
-            (
-                snapshot_key(bridge, machine),
-                msgspec.msgpack.encode(Snapshot(bridge, machine, self._machines[machine])),
-            )
+            (snapshot_key(bridge, machine), self._snapshot(bridge, machine))
             for machine in sorted(changed)
         ]
 
-    def restore(self, bridge: str, snapshots: Iterable[bytes], now_ms: int) -> None:
+    def restore(
+        self, bridge: str, snapshots: Iterable[tuple[bytes | None, bytes]], now_ms: int
+    ) -> list[Unreadable]:
         """Take up where an earlier process of this bridge stood.
 
         Parameters
         ----------
         snapshots
-            All there are, the later of a machine after the earlier.
+            All there are, with their keys; the later of a machine after the earlier.
+
+        Returns
+        -------
+        list of Unreadable
+            Those left out: their machines begin anew.
         """
-        for content in snapshots:
-            snapshot = _decoder.decode(content)
+        unreadable = []
+        for key, content in dict(snapshots).items():
+            if not content:
+                continue
+            try:
+                snapshot = _decoder.decode(content)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                unreadable.append(Unreadable((key or b"").decode("utf-8", "replace"), str(error)))
+                continue
             if snapshot.bridge == bridge:
                 self._machines[snapshot.machine] = snapshot.rows
         self._sweep(now_ms)
         for machine, rows in self._machines.items():
             self._schedule(machine, rows)
+        return unreadable
+
+    def _new_rows(self) -> MachineRows:
+        if len(self._machines) >= self._max_machines:
+            raise InvalidReading(
+                f"machine_id: the bridge has {self._max_machines} machines already "
+                "(FAULTLINE_MQTT_MACHINES)"
+            )
+        return MachineRows()
+
+    def _snapshot(self, bridge: str, machine: Machine) -> bytes:
+        rows = self._machines.get(machine)
+        return b"" if rows is None else msgspec.msgpack.encode(Snapshot(bridge, machine, rows))
 
     def _grid(self, machine: Machine) -> Grid:
         return self._grids.get(machine.machine_type) or self._grids[DEFAULT_MACHINE_TYPE]
@@ -148,4 +186,4 @@ class Fleet:
             if not rows.pending and rows.arrived_ms < now_ms - FORGET_MS:
                 del self._machines[machine]
                 self._wake.pop(machine, None)
-                self._changed.discard(machine)
+                self._changed.add(machine)

@@ -12,6 +12,8 @@ from typing import NamedTuple, Protocol
 
 # What an arrival costs beside its topic and payload.
 _OVERHEAD_BYTES = 512
+# Readings take some ten times the memory of their payloads.
+_BATCH_BYTES = 4 * 1024 * 1024
 
 
 class Arrival(NamedTuple):
@@ -92,11 +94,17 @@ class Intake:
             return True
 
     def take(self, timeout_s: float) -> list[Arrival]:
-        """All that wait, in their order; they keep their room until they are released."""
+        """Those that wait, in their order; they keep their room until they are released.
+
+        As many as may be taken apart at once: one at least, about 4 MiB.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed, timeout_s)
-            taken = list(self._waiting)
-            self._waiting.clear()
+            taken: list[Arrival] = []
+            size = 0
+            while self._waiting and (not taken or size + self._waiting[0].size <= _BATCH_BYTES):
+                taken.append(self._waiting.popleft())
+                size += taken[-1].size
             return taken
 
     def release(self, arrivals: Sequence[Arrival]) -> None:

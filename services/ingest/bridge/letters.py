@@ -1,43 +1,42 @@
 """Dead letters of the bridge: payloads that were refused, unchanged, with the reason in headers.
 
 The bridge writes them itself, as only it has the payload and its MQTT topic. The headers are those
-of `faultline.dead_letters`; without a partition and an offset, which the payload never had.
+of `faultline.dead_letters`, without a source, which the payload never had in Kafka; and beside them
+the MQTT topic, and what it says that the payload leaves out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from faultline.dead_letters import completion_headers, letter_headers
 from faultline.ports.broker import Headers
-from faultline.readings import field_of, format_timestamp
+from faultline.readings import field_of
+from services.ingest.bridge.intake import Arrival
 
 # Below the 2 MiB of the dead-letter topic, headers included; MQTT lets through 256 MiB.
 MAX_BYTES = 1_500_000
-_DETAIL_CHARACTERS = 2_000
-_POSITIONS = 200
 
 
-def letter_headers(
-    topic: str, payload: bytes, detail: str, positions: Sequence[int], at_ms: int
+def headers_of(
+    arrival: Arrival, detail: str, positions: Sequence[int], told: Mapping[str, str]
 ) -> Headers:
-    """The headers of a dead letter, in UTF-8.
+    """The headers of a refused message's letter, in UTF-8.
 
     Parameters
     ----------
-    topic
-        The MQTT topic that the payload came on.
+    detail
+        What is wrong, in sentences.
     positions
         Which readings of an array, counted from 0; none when it is the whole.
+    told
+        What readings leave out of themselves, see `left_out`.
     """
-    if len(payload) > MAX_BYTES:
-        detail = f"{detail}; of {len(payload)} bytes the first {MAX_BYTES} are kept"
-    if len(detail) > _DETAIL_CHARACTERS:
-        detail = f"{detail[:_DETAIL_CHARACTERS]}…"
-    told = {
-        "reason": f"invalid_{field_of(detail)}",
-        "detail": detail,
-        "positions": ",".join(str(position) for position in positions[:_POSITIONS]),
-        "mqtt_topic": topic,
-        "time": format_timestamp(at_ms),
-    }
-    return tuple((name, text.encode("utf-8", "replace")) for name, text in told.items())
+    size = len(arrival.payload)
+    if size > MAX_BYTES:
+        detail = f"{detail}; of {size} bytes the first {MAX_BYTES} are kept"
+    return (
+        ("mqtt_topic", arrival.topic.encode("utf-8", "replace")),
+        *completion_headers(told),
+        *letter_headers(None, f"invalid_{field_of(detail)}", detail, positions, arrival.arrived_ms),
+    )

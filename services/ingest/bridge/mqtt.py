@@ -47,6 +47,7 @@ class MqttInlet:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = self._settings.mqtt_session_expiry_s
             properties.ReceiveMaximum = self._settings.mqtt_in_flight
+            properties.MaximumPacketSize = self._settings.mqtt_in_flight_bytes
             options = {"clean_start": not self._lasting, "properties": properties}
         self._client.connect_async(host, port, self._settings.mqtt_keepalive_s, **options)
         self._client.loop_start()

@@ -12,10 +12,16 @@ from typing import NamedTuple
 import msgspec
 
 from faultline.errors import InvalidReading
-from faultline.readings import Decoded, decode, make_reading, parse_timestamp
+from faultline.readings import Decoded, completed, decode, make_reading, parse_timestamp
 from services.ingest.bridge.subscriptions import Subscription
 
-_NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+MAX_BYTES = 1_000_000
+"""A larger payload is refused unread."""
+# A small reading costs little to send and a hundred times that to take apart.
+_MAX_VALUES = 100_000
+# JSON's decoder takes longer numbers; this is for those that JSON does not write so.
+_NUMBER_BYTES = 64
+_NUMBER = re.compile(rb"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _SHOWN_BYTES = 60
 
 
@@ -35,9 +41,6 @@ class _Stamped(msgspec.Struct):
 
 
 _plain_or_stamped = msgspec.json.Decoder(float | None | _Stamped)
-_one = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_many = msgspec.json.Decoder(list[msgspec.Raw])
-_encode = msgspec.json.encode
 
 
 def read_value(subscription: Subscription, said: Mapping[str, str], payload: bytes) -> Value:
@@ -54,6 +57,7 @@ def read_value(subscription: Subscription, said: Mapping[str, str], payload: byt
         When it is nothing of that, or breaks a limit of readings. ``true`` and ``false`` are no
         numbers, as in readings.
     """
+    _require_small(payload)
     machine_type = said.get("machine_type", subscription.machine_type)
     sensor = said["sensor"]
     value, timestamp = _number(payload)
@@ -68,7 +72,7 @@ def _number(payload: bytes) -> tuple[float | None, str | int | float | None]:
     try:
         content = _plain_or_stamped.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        if _NUMBER.fullmatch(text):
+        if len(text) <= _NUMBER_BYTES and _NUMBER.fullmatch(text):
             return float(text), None
         raise InvalidReading(
             f"message {_shown(payload)} must be a number, null, or an object with value and "
@@ -85,35 +89,40 @@ def _shown(payload: bytes) -> str:
     return f"{text!r}{more}"
 
 
-def read_readings(subscription: Subscription, said: Mapping[str, str], payload: bytes) -> Decoded:
-    """Readings on the wire, one or an array; the topic says what they leave out of themselves.
+def read_readings(payload: bytes, told: Mapping[str, str]) -> Decoded:
+    """Readings on the wire, one or an array.
+
+    Parameters
+    ----------
+    told
+        What they leave out of themselves, see `left_out`.
 
     Raises
     ------
     InvalidReading
-        When the payload as a whole cannot be read.
+        When the payload as a whole cannot be read, or is too large.
     """
-    return decode(_completed_payload(payload, _left_out(subscription, said)))
+    _require_small(payload)
+    values = payload.count(b",") + 1
+    if values > _MAX_VALUES:
+        raise InvalidReading(
+            f"message has about {values} values, which is over the limit of {_MAX_VALUES}; send "
+            "the readings in several messages"
+        )
+    return decode(completed(payload, told))
 
 
-def _left_out(subscription: Subscription, said: Mapping[str, str]) -> dict[str, msgspec.Raw]:
+def left_out(subscription: Subscription, said: Mapping[str, str]) -> dict[str, str]:
+    """What readings of a topic may leave out of themselves, by field."""
     told = {"machine_type": said.get("machine_type", subscription.machine_type)}
     if "machine" in said:
         told["machine_id"] = said["machine"]
-    return {name: msgspec.Raw(_encode(text)) for name, text in told.items()}
+    return told
 
 
-def _completed_payload(payload: bytes, told: Mapping[str, msgspec.Raw]) -> bytes:
-    try:
-        items = _many.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return bytes(_completed(msgspec.Raw(payload), told))
-    return _encode([_completed(each, told) for each in items])
-
-
-def _completed(reading: msgspec.Raw, told: Mapping[str, msgspec.Raw]) -> msgspec.Raw:
-    try:
-        return msgspec.Raw(_encode({**told, **_one.decode(reading)}))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # The codec says what is wrong.
-        return reading
+def _require_small(payload: bytes) -> None:
+    if len(payload) > MAX_BYTES:
+        raise InvalidReading(
+            f"message of {len(payload)} bytes is over the limit of {MAX_BYTES}; send the readings "
+            "in several messages"
+        )

@@ -83,7 +83,11 @@ class BridgeSettings(ServiceSettings, KafkaSettings):
         "with 3.1.1 the broker has a bound of its own, and the bridge stops reading at this one.",
     )
     mqtt_in_flight_bytes: int = Field(
-        64 * _MIB, ge=1024, description="The same in bytes, about; then the bridge stops reading."
+        64 * _MIB,
+        ge=1024,
+        lt=2**32,
+        description="The same in bytes, about; then the bridge stops reading. MQTT 5 tells the "
+        "broker to send nothing that is larger by itself.",
     )
     mqtt_subscriptions: tuple[Subscription, ...] = Field(
         (),
@@ -96,6 +100,12 @@ class BridgeSettings(ServiceSettings, KafkaSettings):
         description='Rows made of single values, by machine type, in JSON: `{"pump": '
         '{"period_s": 1, "max_age_s": 60, "lateness_s": 0.5}}`, which are the defaults; '
         "`default` is for types not named.",
+    )
+    mqtt_machines: int = Field(
+        20_000,
+        ge=1,
+        description="Machines whose single values are brought into rows, at most; values of "
+        "further ones are refused. One of ten sensors takes about 5 kB.",
     )
     bridge_retry_s: float = Field(
         1.0, gt=0, description="Seconds between two attempts while Kafka is down."

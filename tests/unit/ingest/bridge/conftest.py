@@ -25,6 +25,7 @@ DEADLINE_S = 20.0
 SUBSCRIPTIONS = (
     Subscription(topic="plant/+/{machine}/{sensor}", machine_type="pump"),
     Subscription(topic="factory/{machine}/json"),
+    Subscription(topic="typed/{machine_type}/{machine}"),
 )
 
 
@@ -83,7 +84,7 @@ class Plant:
         return Arrival(topic, payload, self._numbers, 1, 1, retained, at_ms)
 
     def bridge(self, producer: Producer | None = None) -> Bridge:
-        fleet = Fleet({"default": Grid(1_000, 60_000, 200)})
+        fleet = Fleet({"default": Grid(1_000, 60_000, 200)}, 100)
         producer = producer or self.broker.producer()
         return Bridge("test", SUBSCRIPTIONS, fleet, producer, self.metrics)
 
@@ -107,6 +108,9 @@ class Plant:
 
     def letters(self) -> list[Message]:
         return self.broker.sent(topics.READINGS_DLQ.name)
+
+    def machines(self) -> float | None:
+        return self.metrics.registry.get_sample_value("faultline_bridge_machines")
 
     def count(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"faultline_bridge_{name}_total", labels)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from faultline import topics
-from faultline.dead_letters import read_letter
+from faultline.dead_letters import completed_value, read_letter
 from faultline.errors import Unavailable
 from faultline.ports.broker import Delivery, Headers
+from faultline.readings import decode
 from services.ingest.bridge.application import Bridge
+from services.ingest.bridge.fleet import FORGET_MS
 from services.ingest.bridge.intake import Arrival
 
 if TYPE_CHECKING:
@@ -94,7 +96,49 @@ def test_a_dead_letter_is_one_that_the_command_reads(plant: Plant) -> None:
     assert (letter.reason, letter.positions, letter.at_ms) == ("invalid_sensors", (1,), 10_500)
     assert letter.detail.startswith("sensors.t: true")
     assert letter.source is None
-    assert letter.headers == (("mqtt_topic", b"factory/x/json"),)
+    assert letter.headers == (
+        ("mqtt_topic", b"factory/x/json"),
+        ("machine_id", b"x"),
+        ("machine_type", b"default"),
+    )
+
+
+def test_a_dead_letter_tells_what_its_topic_tells_of_its_readings(plant: Plant) -> None:
+    deal(
+        plant.bridge(),
+        plant.arrival("typed/valve/v1", b'{"timestamp": 1000, "sensors": {"t": true}}'),
+    )
+    [letter] = map(read_letter, plant.letters())
+    [completed] = decode(completed_value(letter).replace(b"true", b"1")).readings
+    assert (completed.machine_id, completed.machine_type) == ("v1", "valve")
+
+
+def test_a_value_that_is_refused_tells_nothing_of_readings(plant: Plant) -> None:
+    deal(plant.bridge(), plant.arrival("plant/a/p1/t", b"hot"))
+    [letter] = map(read_letter, plant.letters())
+    assert letter.headers == (("mqtt_topic", b"plant/a/p1/t"),)
+
+
+def test_a_forgotten_machine_is_not_taken_up_after_a_crash(plant: Plant) -> None:
+    before = plant.bridge()
+    deal(before, plant.arrival("plant/a/p1/t", b"1.5"))
+    deal(before, now_ms=2 * FORGET_MS)
+    deal(before, now_ms=4 * FORGET_MS)
+    assert plant.broker.sent(topics.BRIDGE_STATE.name)[-1].value == b""
+    after = plant.bridge()
+    after.restore(plant.broker, 12_000)
+    assert plant.machines() == 0
+
+
+def test_a_snapshot_that_cannot_be_read_is_logged_and_does_not_end_the_bridge(
+    plant: Plant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plant.broker.producer().send(topics.BRIDGE_STATE.name, b"some machine", b"\xc1")
+    bridge = plant.bridge()
+    bridge.restore(plant.broker, 12_000)
+    assert "some machine" in capsys.readouterr().out
+    deal(bridge, plant.arrival("factory/m/json", reading()))
+    assert len(plant.readings()) == 1
 
 
 def test_the_good_readings_of_an_array_go_on_and_the_whole_is_a_dead_letter(plant: Plant) -> None:

@@ -52,3 +52,11 @@ def test_who_waits_for_room_is_let_go_when_it_closes() -> None:
     thread.join(20)
     assert answers == [False]
     assert not intake.put(arrival(3))
+
+
+def test_no_more_is_taken_than_may_be_taken_apart_at_once() -> None:
+    intake = Intake(10, 100_000_000)
+    for number in range(3):
+        intake.put(arrival(number, b"x" * 2_500_000))
+    intake.put(arrival(3))
+    assert [[each.number for each in intake.take(0)] for _ in range(4)] == [[0], [1], [2, 3], []]

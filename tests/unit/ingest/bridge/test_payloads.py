@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from faultline.errors import InvalidReading
 from faultline.readings import field_of
-from services.ingest.bridge.payloads import Value, read_readings, read_value
+from services.ingest.bridge.payloads import Value, left_out, read_readings, read_value
 from services.ingest.bridge.subscriptions import Subscription
 
 VALUES = Subscription(topic="plant/{machine}/{sensor}", machine_type="pump")
@@ -29,6 +29,7 @@ def value(payload: bytes) -> Value:
         (b"21.5", 21.5, None),
         (b" 21.5\n", 21.5, None),
         (b"+21.", 21.0, None),
+        (b"+" + b"0" * 62 + b"1", 1.0, None),
         (b".5e1", 5.0, None),
         (b"-3", -3.0, None),
         (b"null", None, None),
@@ -58,7 +59,8 @@ def test_a_value_is_a_number_or_an_object_with_one(
         (b"\xff\xfe", "message"),
         (b"[" * 100_000, "message"),
         (b"1e101", "sensors"),
-        (b"1" + b"0" * 400, "sensors"),
+        (b"1" + b"0" * 400, "message"),
+        (b"+" + b"1" * 64, "message"),
         (b"+1e999", "sensors"),
         (b'{"value": 1, "timestamp": "yesterday"}', "timestamp"),
         (b'{"value": 1, "timestamp": -1}', "timestamp"),
@@ -94,29 +96,45 @@ def test_any_bytes_are_a_value_or_are_refused(payload: bytes) -> None:
     assert number is None or abs(number) <= 1e100
 
 
+def test_a_payload_larger_than_one_may_be_is_refused_unread() -> None:
+    spaces = b" " * 1_000_000
+    assert value(spaces[1:] + b"1").value == 1.0
+    with pytest.raises(InvalidReading, match="of 1000001 bytes is over the limit of 1000000"):
+        value(spaces + b"1")
+    one = json.dumps(reading()).encode()
+    with pytest.raises(InvalidReading, match="over the limit of 1000000"):
+        read_readings(spaces + one, {"machine_id": "p1"})
+
+
+def test_a_payload_of_more_values_than_one_may_have_is_refused_unread() -> None:
+    with pytest.raises(InvalidReading, match="about 100001 values"):
+        read_readings(b"[" + b"1," * 100_000 + b"1]", {})
+    assert len(read_readings(b"[" + b"1," * 99 + b"1]", {}).refusals) == 100
+
+
 def reading(**fields: Any) -> dict[str, Any]:
     return {"timestamp": 1000, "sensors": {"t": 1.5}, **fields}
 
 
 def test_the_topic_says_whose_a_reading_is_that_does_not() -> None:
     payload = json.dumps(reading()).encode()
-    [one] = read_readings(READINGS, {"machine": "p1"}, payload).readings
+    [one] = read_readings(payload, left_out(READINGS, {"machine": "p1"})).readings
     assert (one.machine_id, one.machine_type, one.identity) == ("p1", "pump", ("p1", 1000))
     said = {"machine": "p1", "machine_type": "valve"}
-    [other] = read_readings(READINGS, said, payload).readings
+    [other] = read_readings(payload, left_out(READINGS, said)).readings
     assert other.machine_type == "valve"
 
 
 def test_what_a_reading_says_of_itself_counts_more_than_its_topic() -> None:
     payload = json.dumps([reading(machine_id="q", machine_type="fan"), reading()]).encode()
-    decoded = read_readings(READINGS, {"machine": "p1"}, payload)
+    decoded = read_readings(payload, left_out(READINGS, {"machine": "p1"}))
     assert [each.machine_id for each in decoded.readings] == ["q", "p1"]
     assert [each.machine_type for each in decoded.readings] == ["fan", "pump"]
 
 
 def test_one_bad_reading_of_an_array_does_not_refuse_the_others() -> None:
     payload = json.dumps([reading(sensors={"t": True}), reading()]).encode()
-    decoded = read_readings(READINGS, {"machine": "p1"}, payload)
+    decoded = read_readings(payload, left_out(READINGS, {"machine": "p1"}))
     assert [refusal.position for refusal in decoded.refusals] == [0]
     assert len(decoded.readings) == 1
 
@@ -124,11 +142,11 @@ def test_one_bad_reading_of_an_array_does_not_refuse_the_others() -> None:
 @pytest.mark.parametrize("payload", [b"", b"{", b"7", b"[]", b'{"a": NaN}', b"\xff"])
 def test_a_payload_that_is_no_reading_at_all_is_refused(payload: bytes) -> None:
     with pytest.raises(InvalidReading):
-        read_readings(READINGS, {"machine": "p1"}, payload)
+        read_readings(payload, left_out(READINGS, {"machine": "p1"}))
 
 
 def test_an_item_that_is_no_object_is_refused_alone() -> None:
     payload = json.dumps([7, reading()]).encode()
-    decoded = read_readings(READINGS, {"machine": "p1"}, payload)
+    decoded = read_readings(payload, left_out(READINGS, {"machine": "p1"}))
     assert [each.machine_id for each in decoded.readings] == ["p1"]
     assert [refusal.position for refusal in decoded.refusals] == [0]
