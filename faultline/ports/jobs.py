@@ -138,6 +138,12 @@ class JobQueue(Protocol):
         the key was to do something else.
         """
 
+    def known(self, request: TrainingRequest) -> TrainingJob | None:
+        """The job that `submit` would return without queueing one; None when it would queue one.
+
+        Raises `KeyReused` as `submit` does.
+        """
+
     def get(self, job_id: str) -> TrainingJob:
         """One job. Raises `NotFound`."""
 

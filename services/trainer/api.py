@@ -74,10 +74,11 @@ def job_routes(queue: JobQueue, store: FleetStore) -> APIRouter:
         already (see `repeat`). The gate decides whether it goes into Production. A machine type
         without any readings is refused at once.
         """
-        # The rows of an earlier version may outlive the readings.
-        if request.dataset_version is None:
+        wanted = request.to_job(None if key is None else key.strip('"'))
+        # A job that is there may outlive the readings, as the rows of an earlier version may.
+        if request.dataset_version is None and queue.known(wanted) is None:
             require_known(store, request.machine_type)
-        job = queue.submit(request.to_job(None if key is None else key.strip('"')))
+        job = queue.submit(wanted)
         response.headers["Location"] = f"{PREFIX}/train/{job.job_id}"
         return job_answer(job)
 

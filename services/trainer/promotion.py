@@ -16,11 +16,10 @@ from services.trainer.change_events import derived
 from services.trainer.permission import require_earlier, require_passed
 from services.trainer.reconciliation import Reconciler
 from services.trainer.rollback import nowhere_back, version_before
-from services.trainer.succession import is_live, live_version
+from services.trainer.succession import is_at, is_live, live_version
 
 log = logger(__name__)
 
-_STAGING = "staging"
 _LOOKED_THROUGH = 1_000
 _PATIENCE_S = 1.0
 
@@ -98,7 +97,7 @@ class Promotions:
                     f"version {version} of {name} is in Production; promote another version, which "
                     "archives this one"
                 )
-            changed = not _is_at(present, stage)
+            changed = not is_at(present, stage)
             if changed and stage is Stage.ARCHIVED:
                 self._changes.archive(name, version, actor=actor, reason=reason)
             elif changed:
@@ -174,6 +173,12 @@ class Promotions:
             if once_for is None:
                 raise
             raise Unavailable(str(error)) from error
+
+    def promoted_for(self, job_id: str, name: str, version: str) -> Promotion | None:
+        """The change by which `promote` has put a version into Production once for a job."""
+        wanted = _promotion_id(name, version, None, job_id)
+        history = self._log.list(name, _LOOKED_THROUGH)
+        return next((one for one in history if one.promotion_id == wanted), None)
 
     def promote_in_turn(
         self,
@@ -274,22 +279,13 @@ class Promotions:
         """The change that has put the version where it is wanted; None when there is none."""
         if newest is not None and newest.to_version == version:
             return newest
-        if once_for is None:
-            return None
-        wanted = _promotion_id(name, version, newest, once_for)
-        history = self._log.list(name, _LOOKED_THROUGH)
-        return next((one for one in history if one.promotion_id == wanted), None)
+        return None if once_for is None else self.promoted_for(once_for, name, version)
 
     def _answer(self, done: Promotion, known: frozenset[str]) -> Move:
         assert done.to_version is not None
         version = self._registry.version(done.model_name, done.to_version)
         changed = done.promotion_id not in known
         return Move(version, done.from_version, done.promotion_id, changed, done.at_ms)
-
-
-def _is_at(version: ModelVersion, stage: Stage) -> bool:
-    """Whether a version beside Production is at a stage already, and behind its alias."""
-    return version.stage is stage and (stage is Stage.STAGING) is (_STAGING in version.aliases)
 
 
 def _promotion_id(name: str, version: str, newest: Promotion | None, once_for: str | None) -> str:

@@ -80,20 +80,20 @@ class Repetition:
         versions
             All of the model.
         """
-        champion = live_version(versions)
-        why_not = self._why_not(job, version, champion, steps)
+        why_not = self._why_not(job, version, live_version(versions), steps)
         if why_not is None:
-            holding.confirm()
-            steps.patiently(
-                "promoting the version that is there",
-                lambda: self._promotions.promote(
+
+            def promote() -> None:
+                holding.confirm()
+                self._promotions.promote(
                     version.name,
                     version.version,
                     actor=GATE,
                     reason=passed_because(version),
                     once_for=job.job_id,
-                ),
-            )
+                )
+
+            steps.patiently("promoting the version that is there", promote)
         told = "promoted" if why_not is None else why_not
         return JobResult(
             model_name=version.name,
@@ -113,6 +113,13 @@ class Repetition:
         steps: Steps,
     ) -> str | None:
         """Why the version that is there stays where it is; None when it is to be promoted."""
+        # A worker before this one may have been cut off after it.
+        done = steps.patiently(
+            "looking whether this job has promoted it",
+            lambda: self._promotions.promoted_for(job.job_id, version.name, version.version),
+        )
+        if done is not None:
+            return None
         stays = _stays(job, version)
         if stays is not None:
             return stays

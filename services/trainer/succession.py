@@ -43,6 +43,11 @@ def is_to_be_judged(version: ModelVersion) -> bool:
     )
 
 
+def is_at(version: ModelVersion, stage: Stage) -> bool:
+    """Whether a version beside Production is at a stage already, and behind its alias."""
+    return version.stage is stage and (stage is Stage.STAGING) is (_STAGING in version.aliases)
+
+
 def successor(version: ModelVersion, versions: Sequence[ModelVersion]) -> ModelVersion | None:
     """The version that took the place of one that had not gathered enough live readings.
 

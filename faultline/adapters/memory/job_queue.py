@@ -40,12 +40,19 @@ class MemoryJobQueue:
             updated_at_ms=now_ms,
         )
         with self._tables.lock:
-            known = self._under(request.idempotency_key)
+            known = self.known(request)
             if known is not None:
-                require_the_same(known, request)
                 return known
             self._tables.jobs[job.job_id] = JobRow(job)
         return job
+
+    def known(self, request: TrainingRequest) -> TrainingJob | None:
+        """The job under the request's key; see the port."""
+        with self._tables.lock:
+            known = self._under(request.idempotency_key)
+        if known is not None:
+            require_the_same(known, request)
+        return known
 
     def get(self, job_id: str) -> TrainingJob:
         """One job; see the port."""

@@ -54,11 +54,12 @@ class PostgresJobQueue:
             with self._database.transaction() as connection:
                 return submit(connection, request)
         with self._one_at_a_time() as connection:
-            known = _under(connection, request.idempotency_key)
-            if known is None:
-                return submit(connection, request)
-        require_the_same(known, request)
-        return known
+            return _known(connection, request) or submit(connection, request)
+
+    def known(self, request: TrainingRequest) -> TrainingJob | None:
+        """The job under the request's key; see the port."""
+        with self._database.transaction() as connection:
+            return _known(connection, request)
 
     def get(self, job_id: str) -> TrainingJob:
         """One job; see the port."""
@@ -213,13 +214,19 @@ def _in_seconds(lease_s: float) -> ColumnElement[Any]:
     return _NOW + func.make_interval(0, 0, 0, 0, 0, 0, literal(float(lease_s)))
 
 
-def _under(connection: Connection, key: str) -> TrainingJob | None:
+def _known(connection: Connection, request: TrainingRequest) -> TrainingJob | None:
+    if request.idempotency_key is None:
+        return None
     query = select(training_jobs).where(
-        _jobs.idempotency_key == key,
+        _jobs.idempotency_key == request.idempotency_key,
         _jobs.state.not_in([JobState.FAILED.value, JobState.CANCELLED.value]),
     )
     row = connection.execute(query).mappings().one_or_none()
-    return None if row is None else _job(row)
+    if row is None:
+        return None
+    known = _job(row)
+    require_the_same(known, request)
+    return known
 
 
 def _found(connection: Connection, job_id: str) -> Mapping[Any, Any]:

@@ -47,6 +47,10 @@ class TracedJobQueue:
             structs.replace(request, traceparent=carrier.get("traceparent", request.traceparent))
         )
 
+    def known(self, request: TrainingRequest) -> TrainingJob | None:
+        """The job under the request's key."""
+        return self._queue.known(request)
+
     def get(self, job_id: str) -> TrainingJob:
         """One job."""
         return self._queue.get(job_id)

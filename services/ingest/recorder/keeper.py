@@ -19,7 +19,7 @@ from services.ingest.recorder.metrics import RecorderMetrics
 log = logger(__name__)
 
 _EVERY_S = 3_600.0
-# What cannot be dropped now is left, and tried again soon: each try holds others up for a moment at most.
+# What cannot be dropped now is tried again soon: each try holds others up for a moment at most.
 _AGAIN_S = 60.0
 
 

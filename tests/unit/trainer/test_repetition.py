@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
+from faultline.errors import Unavailable
 from faultline.ports.registry import Stage
+from services.trainer.requests import TrainRequest
 
 NAME = "faultline-pump"
 TRAIN = "/api/v1/ml/models/train"
+
+
+class Killed(BaseException):
+    """The worker is gone without a word."""
 
 
 def again(world: Any, **request: Any) -> Any:
@@ -89,6 +95,25 @@ def test_a_held_version_is_promoted_when_asked_for_and_the_champion_is_the_same(
     assert promotion.actor == "gate"
 
 
+def test_a_database_that_is_down_before_the_promotion_is_waited_for(world: Any) -> None:
+    again(world, promotion="hold")
+    world.queue.plan("commit", Unavailable("it is down"))
+    job = again(world)
+    assert (job.state, job.attempts, job.promoted) == ("succeeded", 1, True)
+
+
+def test_a_worker_that_takes_over_after_the_promotion_says_that_it_was_made(world: Any) -> None:
+    again(world, promotion="hold")
+    job = world.submit(repeat=False)
+    world.queue.plan("succeed", Killed())
+    with pytest.raises(Killed):
+        world.work()
+    job = world.work_until_done(job)
+    assert (job.attempts, job.promoted, job.unchanged) == (2, True, True)
+    assert job.decision.endswith("; promoted")
+    assert len(world.log.list(NAME)) == 1
+
+
 def test_a_held_version_that_was_judged_beside_another_champion_stays(world: Any) -> None:
     again(world, promotion="hold")
     assert again(world, hyperparameters={"k_max": 4}).promoted
@@ -145,6 +170,16 @@ def test_the_same_key_and_body_are_the_same_job(world: Any) -> None:
     assert (first.status_code, second.status_code) == (202, 202)
     assert first.json()["job_id"] == second.json()["job_id"]
     assert first.headers["Location"] == second.headers["Location"]
+
+
+def test_the_same_key_is_the_same_job_when_there_are_no_readings_any_more(
+    make_world: Callable[..., Any],
+) -> None:
+    world = make_world()
+    job = world.queue.submit(TrainRequest(machine_type="pump").to_job("a key"))
+    answer = post(world, "a key")
+    assert (answer.status_code, answer.json().get("job_id")) == (202, job.job_id)
+    assert post(world, "another key").status_code == 422
 
 
 def test_the_same_key_and_another_body_are_refused(world: Any) -> None:
