@@ -107,7 +107,10 @@ def _refused_part(letter: Letter) -> Decoded:
         for position, reading in zip(valid, decoded.readings, strict=True)
         if position in chosen
     ]
-    return Decoded(readings, decoded.refusals)
+    # Others of the same message have a letter of their own.
+    return Decoded(
+        readings, [refusal for refusal in decoded.refusals if refusal.position in chosen]
+    )
 
 
 def _told(refusals: Sequence[Refusal]) -> str:
