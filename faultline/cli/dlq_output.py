@@ -16,6 +16,7 @@ from faultline.cli.offline import print_json
 from faultline.cli.table import print_table, shortened, terminal_columns
 from faultline.cli.terminal import escaped
 from faultline.dead_letters import Entry, Letter, Replay, Source, Survey, record_of
+from faultline.dead_letters.letter import positions_text
 from faultline.readings import format_timestamp
 
 _DETAIL_CHARACTERS = 60
@@ -90,8 +91,7 @@ def print_letter(letter: Letter, as_json: bool) -> None:
         "refused": format_timestamp(letter.at_ms),
         "reason": _reason(letter.reason),
         "why": escaped(letter.detail) or "not said",
-        "readings": ", ".join(map(str, letter.positions))
-        or "the whole message, or too many to be told",
+        "readings": positions_text(letter.positions) or "the whole message, or too many to be told",
         "from": _source(letter.source),
         "replayed": "" if replayed is None else f"from letter {replayed}",
         "key": "none" if letter.key is None else escaped(letter.key),

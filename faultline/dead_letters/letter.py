@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, groupby
 from typing import Any
 
 import msgspec
@@ -29,8 +30,8 @@ _TIME = "time"
 HEADERS: Mapping[str, str] = {
     _REASON: "conflict, or invalid_ and what was at fault.",
     _DETAIL: "What is wrong, in sentences.",
-    _POSITIONS: "Which readings of the message, counted from 0, with commas; empty when it is the "
-    "whole.",
+    _POSITIONS: "Which readings of the message, counted from 0, as in 0-249,260; empty when it is "
+    "the whole.",
     _SOURCE_TOPIC: "Where the refused message stands.",
     _SOURCE_PARTITION: "Its partition there.",
     _SOURCE_OFFSET: "Its offset there.",
@@ -39,7 +40,10 @@ HEADERS: Mapping[str, str] = {
 """What a letter's headers are and say; all are text in UTF-8."""
 # A thousand refusals in one message need not all be told.
 _DETAIL_CHARACTERS = 2_000
-_MOST_POSITIONS = 200
+# Headers count towards the size of a message. No message within its topic's bound comes near this.
+_POSITIONS_CHARACTERS = 100_000
+# More than a message can hold: what somebody else wrote must not fill the memory.
+_MOST_POSITIONS = 1_000_000
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -121,10 +125,11 @@ def letter_headers(
     """
     if len(detail) > _DETAIL_CHARACTERS:
         detail = f"{detail[:_DETAIL_CHARACTERS]}…"
+    told_positions = positions_text(positions)
     told = {
         _REASON: reason,
         _DETAIL: detail,
-        _POSITIONS: ",".join(str(position) for position in positions[:_MOST_POSITIONS]),
+        _POSITIONS: told_positions if len(told_positions) <= _POSITIONS_CHARACTERS else "",
         _TIME: format_timestamp(at_ms),
     }
     own: Headers = ()
@@ -148,14 +153,12 @@ def read_letter(message: Message) -> Letter:
     partition, offset = (
         _number(told.get(name, "")) for name in (_SOURCE_PARTITION, _SOURCE_OFFSET)
     )
-    positions = [_number(text) for text in told.get(_POSITIONS, "").split(",")]
-    known = tuple(each for each in positions if each is not None)
     return Letter(
         offset=message.offset,
         at_ms=_time(told.get(_TIME, ""), message.timestamp_ms),
         reason=told.get(_REASON, ""),
         detail=told.get(_DETAIL, ""),
-        positions=known if len(known) < _MOST_POSITIONS else (),
+        positions=_positions(told.get(_POSITIONS, "")),
         source=None
         if partition is None or offset is None
         else Source(told.get(_SOURCE_TOPIC, ""), partition, offset),
@@ -175,6 +178,30 @@ def letters_of(broker: Broker) -> Iterator[Letter]:
     """
     for message in broker.read(Partition(topics.READINGS_DLQ.name, 0)):
         yield read_letter(message)
+
+
+def positions_text(positions: Sequence[int]) -> str:
+    """Positions as a letter tells them.
+
+    >>> positions_text([0, 1, 2, 5, 7, 8])
+    '0-2,5,7-8'
+    """
+    # In a run of neighbours position and index grow together.
+    runs = groupby(enumerate(sorted(positions)), lambda item: item[1] - item[0])
+    ends = ([position for _, position in run] for _, run in runs)
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in ends)
+
+
+def _positions(text: str) -> tuple[int, ...]:
+    known: list[range] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        from_, to = _number(first), _number(last or first)
+        if from_ is not None and to is not None:
+            known.append(range(from_, to + 1))
+    if sum(max(0, each.stop - each.start) for each in known) > _MOST_POSITIONS:
+        return ()
+    return tuple(chain.from_iterable(known))
 
 
 def _number(text: str) -> int | None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from faultline import topics
 from faultline.dead_letters import (
+    CONFLICT,
     REPLAYED_FROM,
     Letter,
     Replay,
@@ -103,9 +104,33 @@ def test_a_letter_that_someone_else_wrote_is_read_as_far_as_it_goes(headers: Hea
     assert (letter.at_ms, letter.source, letter.replayed_from) == (5_000, None, None)
 
 
-def test_positions_that_are_too_many_to_be_told_are_none() -> None:
-    assert _letter(positions=range(199)).positions == tuple(range(199))
-    assert _letter(positions=range(5_000)).positions == ()
+@pytest.mark.parametrize(
+    "positions",
+    [(), (0,), (3, 4), (*range(250), 260, *range(300, 5_000)), tuple(range(0, 30_000, 2))],
+)
+def test_all_positions_are_told(positions: tuple[int, ...]) -> None:
+    assert _letter(positions=positions).positions == positions
+
+
+@pytest.mark.parametrize("text", [b"0-99999999999", b"0-999999,0-999999", b"1-2-3", b"5-", b"9-1"])
+def test_positions_that_somebody_else_wrote_fill_no_memory(text: bytes) -> None:
+    letter = read_letter(Message(_DLQ, 7, None, b"x", (("positions", text),), 5_000))
+    assert len(letter.positions) <= 1
+
+
+def test_of_a_message_that_was_refused_in_part_only_that_part_is_sent_however_large_it_is() -> None:
+    readings = [_reading(at_ms) for at_ms in range(1_000)]
+    mended = _letter(encode_batch(readings), positions=range(250))
+    sent, _ = _replayed(mended)
+    assert sent == [(7, list(range(250)))]
+
+
+def test_what_is_refused_beside_a_letters_own_readings_is_another_letters() -> None:
+    refused = b'{"machine_id":"p","timestamp":0,"sensors":{"flow":true}}'
+    value = b"[" + refused + b"," + encode(_reading(1_000)) + b"]"
+    sent, found = _replayed(_letter(value, reason=CONFLICT, positions=(1,)), conflicts=True)
+    assert sent == [(7, [1_000])]
+    assert (found.still_refused, found.refused) == (0, [])
 
 
 def test_a_replay_that_was_refused_again_names_the_letter_that_it_was() -> None:
