@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+import sys
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -11,12 +12,24 @@ from faultline.errors import InvalidReading
 from faultline.readings.reading import Reading, WireReading, checked
 from faultline.readings.refusal import explain
 
+Hold = Callable[[int], None]
+"""Told how many bytes more are held; may raise."""
+
+# The pair, its number and its place in a list.
+_REFUSAL_BYTES = 128
+_Item = TypeVar("_Item")
+
 
 class Refusal(NamedTuple):
     """Why one reading of a message was refused. `position` counts from 0 within the message."""
 
     position: int
     reason: str
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory, about: often more than the reading that it refuses."""
+        return _REFUSAL_BYTES + sys.getsizeof(self.reason)
 
 
 class Decoded(NamedTuple):
@@ -31,13 +44,15 @@ _one = msgspec.json.Decoder(WireReading)
 _raw_items = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def decode(value: bytes) -> Decoded:
+def decode(value: bytes, hold: Hold = lambda _: None) -> Decoded:
     """Take a message apart: one JSON object or an array of them.
 
     Parameters
     ----------
     value
         The message's bytes, UTF-8 JSON.
+    hold
+        Told what each refusal takes.
 
     Returns
     -------
@@ -52,17 +67,22 @@ def decode(value: bytes) -> Decoded:
     try:
         wire = _one_or_many.decode(value)
     except msgspec.ValidationError:
-        return _one_by_one(_items(value))
+        return _sifted(_items(value), _read, hold)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _unreadable(value, error) from error
     items = wire if isinstance(wire, list) else [wire]
     if not items:
         raise InvalidReading("message is an empty array; send at least one reading")
-    return _checked(items)
+    return _sifted(items, checked, hold)
 
 
-def decode_lines(value: bytes) -> Decoded:
+def decode_lines(value: bytes, hold: Hold = lambda _: None) -> Decoded:
     """Take newline-delimited JSON apart: one object per line; empty lines are skipped.
+
+    Parameters
+    ----------
+    value, hold
+        As for `decode`.
 
     Returns
     -------
@@ -80,11 +100,11 @@ def decode_lines(value: bytes) -> Decoded:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         items = []
     if items:
-        return _checked(items)
+        return _sifted(items, checked, hold)
     lines = [line for line in value.splitlines() if line.strip()]
     if not lines:
         raise InvalidReading("message is empty; send one reading on each line")
-    return _one_by_one(lines)
+    return _sifted(lines, _read, hold)
 
 
 def _items(value: bytes) -> list[msgspec.Raw] | list[bytes]:
@@ -100,27 +120,22 @@ def _items(value: bytes) -> list[msgspec.Raw] | list[bytes]:
     raise InvalidReading("message must be a JSON object or an array of them")
 
 
-def _checked(items: Iterable[WireReading]) -> Decoded:
+def _sifted(items: Iterable[_Item], read: Callable[[_Item], Reading], hold: Hold) -> Decoded:
     readings: list[Reading] = []
     refusals: list[Refusal] = []
     for position, item in enumerate(items):
         try:
-            readings.append(checked(item))
+            readings.append(read(item))
         except InvalidReading as error:
-            refusals.append(Refusal(position, str(error)))
+            refusal = Refusal(position, str(error))
+            hold(refusal.size_bytes)
+            refusals.append(refusal)
     return Decoded(readings, refusals)
 
 
-def _one_by_one(items: Iterable[bytes | msgspec.Raw]) -> Decoded:
-    """Find out which readings of a message have the wrong shape. The slow path."""
-    readings: list[Reading] = []
-    refusals: list[Refusal] = []
-    for position, raw in enumerate(items):
-        try:
-            readings.append(checked(_shaped(raw)))
-        except InvalidReading as error:
-            refusals.append(Refusal(position, str(error)))
-    return Decoded(readings, refusals)
+def _read(raw: bytes | msgspec.Raw) -> Reading:
+    """Find out by itself what has the wrong shape. The slow path."""
+    return checked(_shaped(raw))
 
 
 def _shaped(raw: bytes | msgspec.Raw) -> WireReading:

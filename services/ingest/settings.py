@@ -34,7 +34,7 @@ class GatewaySettings(ServiceSettings, TracingSettings, KafkaSettings):
         256 * _MIB,
         ge=1024,
         description="Bodies of all requests under way, as sent, as unpacked and as decoded "
-        "(64 bytes a value) together; more is answered 429.",
+        "(64 bytes a value, and each refusal with its reason) together; more is answered 429.",
     )
     gateway_client_readings_per_s: float | None = Field(
         None,

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from faultline import readings as codec
 from faultline.readings import DEFAULT_MACHINE_TYPE, Decoded, Refusal
+from faultline.readings.decoding import Hold
 from faultline.web import Checks, equip, problem, problems
 from services.ingest.gateway.answers import Answer, Answers, fingerprint, idempotency_key
 from services.ingest.gateway.application import Gateway, RefusedReadings, Taken
@@ -36,8 +37,8 @@ from services.ingest.gateway.rate import Rate, TooFast
 
 # Enough to find the mistake; a request of thousands usually has the same one everywhere.
 _MAX_ERRORS = 100
-# What a value takes while it is decoded, with its share of the reading: measured. One that is no
-# reading at all takes four times as much, with its reason.
+# What a value takes while it is decoded, with its share of the reading: measured. What is refused
+# takes more, and is held as it is found.
 _VALUE_BYTES = 64
 
 
@@ -143,10 +144,10 @@ def gateway_app(
         """
         form = body_format(request.headers.get("content-type", ""))
         packed = packing(request.headers.get("content-encoding", ""))
-        decode = _decoder(form, machine_id, machine_type, ignore)
         client = bounds.client(request)
         bounds.rate.let_in(client)
         with Held(bounds.holding) as held:
+            decode = _decoder(form, machine_id, machine_type, ignore, held.add)
             body = await read_body(request, bounds.request_bytes, held.add)
 
             def take() -> Taken:
@@ -179,19 +180,23 @@ def gateway_app(
 
 
 def _decoder(
-    form: BodyFormat, machine_id: str | None, machine_type: str | None, ignore: list[str] | None
+    form: BodyFormat,
+    machine_id: str | None,
+    machine_type: str | None,
+    ignore: list[str] | None,
+    hold: Hold,
 ) -> Callable[[bytes], Decoded]:
     """What takes a body of the format apart; 400 when it has no use for an option."""
     if form is BodyFormat.CSV:
         options = CsvOptions(machine_id, machine_type or DEFAULT_MACHINE_TYPE, ignore or ())
-        return partial(decode_csv, options=options)
+        return partial(decode_csv, options=options, hold=hold)
     if machine_id is not None or machine_type is not None or ignore is not None:
         raise HTTPException(
             HTTPStatus.BAD_REQUEST,
             "machine_id, machine_type and ignore in the address are for text/csv; each JSON object "
             "says itself whose it is",
         )
-    return codec.decode if form is BodyFormat.JSON else codec.decode_lines
+    return partial(codec.decode if form is BodyFormat.JSON else codec.decode_lines, hold=hold)
 
 
 def _answer(taken: Taken) -> Answer:

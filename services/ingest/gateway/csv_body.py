@@ -16,6 +16,7 @@ from faultline.readings import (
     Refusal,
     make_reading,
 )
+from faultline.readings.decoding import Hold
 from faultline.readings.refusal import short
 from faultline.sources import delimited
 from faultline.sources.delimited import Delimited, InvalidCsv
@@ -47,11 +48,20 @@ class _Columns(NamedTuple):
     sensors: tuple[tuple[int, str], ...]
 
 
-def decode_csv(value: bytes, options: CsvOptions = CsvOptions()) -> Decoded:  # noqa: B008 - of values
+def decode_csv(
+    value: bytes,
+    options: CsvOptions = CsvOptions(),  # noqa: B008 - of values
+    hold: Hold = lambda _: None,
+) -> Decoded:
     """Take a table apart: its first line names the columns, each further one is a reading.
 
     Every column but ``timestamp``, ``machine_id``, ``machine_type`` and those to ignore is a
     sensor. An empty cell is a missing value. Separators and numbers are those of CSV files.
+
+    Parameters
+    ----------
+    hold
+        Told what each refusal takes.
 
     Returns
     -------
@@ -70,7 +80,7 @@ def decode_csv(value: bytes, options: CsvOptions = CsvOptions()) -> Decoded:  # 
         raise InvalidReading(f"body: line {line} is not UTF-8 text") from error
     try:
         table = delimited.begin(_BODY, io.StringIO(text, newline=""), _max_columns(options))
-        decoded = _decoded(table, _columns(table.header, options), options)
+        decoded = _decoded(table, _columns(table.header, options), options, hold)
     except (InvalidCsv, csv.Error) as error:
         raise InvalidReading(str(error)) from error
     if not decoded.readings and not decoded.refusals:
@@ -103,7 +113,7 @@ def _columns(header: Sequence[str], options: CsvOptions) -> _Columns:
     return _Columns(known[_TIMESTAMP], known.get(_MACHINE), known.get(_TYPE), sensors)
 
 
-def _decoded(table: Delimited, columns: _Columns, options: CsvOptions) -> Decoded:
+def _decoded(table: Delimited, columns: _Columns, options: CsvOptions, hold: Hold) -> Decoded:
     readings: list[Reading] = []
     refusals: list[Refusal] = []
     for line, row in enumerate(table.rows, start=2):
@@ -112,7 +122,9 @@ def _decoded(table: Delimited, columns: _Columns, options: CsvOptions) -> Decode
         try:
             readings.append(_reading(line, row, table, columns, options))
         except (InvalidReading, InvalidCsv) as error:
-            refusals.append(Refusal(len(readings) + len(refusals), str(error)))
+            refusal = Refusal(len(readings) + len(refusals), str(error))
+            hold(refusal.size_bytes)
+            refusals.append(refusal)
     return Decoded(readings, refusals)
 
 

@@ -134,3 +134,22 @@ def test_what_a_body_becomes_when_it_is_decoded_counts_too(gateways: Gateways) -
     body = _body(50)
     assert len(body) < 6_000
     assert gateways.start().post(URL, content=body).status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b"[" + b"1," * 9_000 + b"1]"),
+        ("application/x-ndjson", b"1\n" * 9_000),
+        ("text/csv", b"timestamp,machine_id,p\n" + b"1\n" * 9_000),
+    ],
+)
+def test_what_refused_readings_take_is_held_as_well(
+    gateways: Gateways, content_type: str, body: bytes
+) -> None:
+    # Enough for the values, not for a reason each.
+    gateways.holding.add(2_000_000 - 800_000)
+    client = gateways.start(request_bytes=200_000)
+    response = client.post(URL, content=body, headers={"content-type": content_type})
+    assert response.status_code == 429
+    assert gateways.holding.held_bytes == 1_200_000
