@@ -16,8 +16,9 @@ from faultline.readings import Reading, chunked, encode_batch
 READINGS_PER_REQUEST = 500
 _GZIP_ABOVE_BYTES = 8_192
 _LONGEST_WAIT_S = 10.0
-# What passes by itself: too many requests, a gateway (or the proxy before it) without its broker.
-_TEMPORARY = frozenset({429, 502, 503, 504})
+# What passes by itself: a slow network, too many requests, a gateway (or the proxy before it)
+# without its broker.
+_TEMPORARY = frozenset({408, 429, 502, 503, 504})
 # 207: a part was taken, and this request asked for all or nothing.
 _READING_AT_FAULT = frozenset({207, 400, 413, 415, 422})
 
@@ -42,7 +43,8 @@ class HttpSink:
     client
         Its pool of connections; closed with the sink.
     give_up_after_s
-        How long a request is repeated while the gateway is unreachable or says 429, 502, 503, 504.
+        How long a request is repeated while the gateway is unreachable or says 408, 429, 502, 503
+        or 504.
     sleep
         Waits between two attempts, in seconds.
     """

@@ -48,6 +48,7 @@ def gateway() -> int:
                 settings.gateway_request_bytes,
                 settings.gateway_inflated_bytes,
                 settings.gateway_request_values,
+                settings.gateway_body_s,
                 Holding(settings.gateway_held_bytes),
                 Rate(settings.gateway_client_readings_per_s),
                 settings.gateway_client_header,

@@ -30,11 +30,17 @@ class GatewaySettings(ServiceSettings, TracingSettings, KafkaSettings):
         ge=1024,
         description="Most values in one request, about: each separator and each line counts.",
     )
+    gateway_body_s: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds until the body of a request has come; later it is answered 408.",
+    )
     gateway_held_bytes: int = Field(
         256 * _MIB,
         ge=1024,
         description="Bodies of all requests under way, as sent, as unpacked and as decoded "
-        "(64 bytes a value, and each refusal with its reason) together; more is answered 429.",
+        "(64 bytes a value, and each refusal with its reason) together; more is answered 429, "
+        "and 413 what alone is more.",
     )
     gateway_client_readings_per_s: float | None = Field(
         None,

@@ -30,7 +30,7 @@ from services.ingest.gateway.description import (
     REQUEST_BODY,
     ReadingsTaken,
 )
-from services.ingest.gateway.holding import Held, Holding
+from services.ingest.gateway.holding import Held, Holding, NeverFits
 from services.ingest.gateway.metrics import GatewayMetrics
 from services.ingest.gateway.packing import packing, unpack
 from services.ingest.gateway.rate import Rate, TooFast
@@ -51,6 +51,8 @@ class Bounds(NamedTuple):
         Largest body as it is sent, and after its compression is undone.
     values
         Most values in a body.
+    body_s
+        Seconds until a body has come, at most.
     holding
         Of all requests together.
     rate
@@ -62,6 +64,7 @@ class Bounds(NamedTuple):
     request_bytes: int
     unpacked_bytes: int
     values: int
+    body_s: float
     holding: Holding
     rate: Rate
     client_header: str | None = None
@@ -102,6 +105,10 @@ def gateway_app(
         answer.headers["Retry-After"] = str(error.wait_s)
         return answer
 
+    @app.exception_handler(NeverFits)
+    def never_fits(_: Request, error: NeverFits) -> Response:
+        return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
+
     @app.post(
         "/api/v1/readings",
         tags=["readings"],
@@ -114,6 +121,7 @@ def gateway_app(
             },
             **problems(
                 HTTPStatus.BAD_REQUEST,
+                HTTPStatus.REQUEST_TIMEOUT,
                 HTTPStatus.CONFLICT,
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -139,7 +147,7 @@ def gateway_app(
 
         202: all were taken. 207: the valid ones were, and `errors` says which were not and why;
         mend those and send them again. 422: none was, as none is valid, or the request is
-        `atomic` and not all are. After 429 and 503 send the same request again: a reading is
+        `atomic` and not all are. After 408, 429 and 503 send the same request again: a reading is
         stored once, however often it is sent.
         """
         form = body_format(request.headers.get("content-type", ""))
@@ -148,7 +156,7 @@ def gateway_app(
         bounds.rate.let_in(client)
         with Held(bounds.holding) as held:
             decode = _decoder(form, machine_id, machine_type, ignore, held.add)
-            body = await read_body(request, bounds.request_bytes, held.add)
+            body = await read_body(request, bounds.request_bytes, bounds.body_s, held.add)
 
             def take() -> Taken:
                 plain = unpack(body, packed, bounds.unpacked_bytes, held.add)

@@ -5,6 +5,7 @@ Knows nothing of readings.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from http import HTTPStatus
@@ -56,29 +57,43 @@ def body_format(content_type: str) -> BodyFormat:
 
 
 async def read_body(
-    request: Request, limit_bytes: int, hold: Callable[[int], None] = lambda _: None
+    request: Request,
+    limit_bytes: int,
+    limit_s: float,
+    hold: Callable[[int], None] = lambda _: None,
 ) -> bytes:
     """The body as it was sent.
 
     Parameters
     ----------
+    limit_s
+        Until all of it has come.
     hold
         Told how many bytes more are held; may raise.
 
     Raises
     ------
     HTTPException
-        413 as soon as it is known to be longer than the limit.
+        413 as soon as it is known to be longer than the limit, 408 when it takes too long.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit_bytes:
         raise too_large("body", limit_bytes)
     body = bytearray()
-    async for chunk in request.stream():
-        hold(len(chunk))
-        body += chunk
-        if len(body) > limit_bytes:
-            raise too_large("body", limit_bytes)
+    try:
+        async with asyncio.timeout(limit_s):
+            async for chunk in request.stream():
+                hold(len(chunk))
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise too_large("body", limit_bytes)
+    except TimeoutError as error:
+        raise HTTPException(
+            HTTPStatus.REQUEST_TIMEOUT,
+            f"the body had not come after {limit_s:g} s; send the same again, or less at once",
+            # What still comes of it is no request.
+            {"Connection": "close"},
+        ) from error
     return bytes(body)
 
 

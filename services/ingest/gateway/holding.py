@@ -5,7 +5,11 @@ from __future__ import annotations
 import threading
 from types import TracebackType
 
-from faultline.errors import Overloaded
+from faultline.errors import FaultlineError, Overloaded
+
+
+class NeverFits(FaultlineError):
+    """One request alone is over the bound of all: sending it again never helps."""
 
 
 class Holding:
@@ -18,6 +22,11 @@ class Holding:
         self._capacity = capacity_bytes
         self._held = 0
         self._lock = threading.Lock()
+
+    @property
+    def capacity_bytes(self) -> int:
+        """What may be held at most."""
+        return self._capacity
 
     @property
     def held_bytes(self) -> int:
@@ -67,6 +76,20 @@ class Held:
         self._own = 0
 
     def add(self, size: int) -> None:
-        """Hold more for this request; raises `Overloaded` as `Holding.add` does."""
+        """Hold more for this request.
+
+        Raises
+        ------
+        NeverFits
+            When it alone would be over the bound.
+        Overloaded
+            When all together would be.
+        """
+        if self._own + size > self._holding.capacity_bytes:
+            raise NeverFits(
+                f"this request alone takes more than the {self._holding.capacity_bytes} bytes of "
+                "all that are under way; send the readings in several requests "
+                "(FAULTLINE_GATEWAY_HELD_BYTES)"
+            )
         self._holding.add(size)
         self._own += size

@@ -85,6 +85,7 @@ def test_only_a_large_body_is_compressed() -> None:
 @pytest.mark.parametrize(
     "trouble",
     [
+        httpx.Response(408),
         httpx.Response(503),
         httpx.Response(429),
         httpx.ConnectError("refused"),

@@ -53,6 +53,7 @@ class Gateways:
             request_bytes,
             UNPACKED_BYTES if request_bytes == REQUEST_BYTES else 4 * request_bytes,
             20_000,
+            5.0,
             self.holding,
             Rate(readings_per_s, self._now_s),
             client_header,

@@ -8,7 +8,7 @@ import pytest
 
 from faultline.errors import Overloaded
 from faultline.readings import encode_batch, make_reading
-from services.ingest.gateway.holding import Held, Holding
+from services.ingest.gateway.holding import Held, Holding, NeverFits
 from services.ingest.gateway.rate import Rate, TooFast
 from tests.unit.ingest.gateway.conftest import Gateways
 
@@ -92,12 +92,26 @@ def test_nothing_is_held_when_the_requests_are_over(gateways: Gateways) -> None:
 
 def test_what_did_not_fit_is_not_held() -> None:
     holding = Holding(100)
-    with Held(holding) as held:
+    with Held(holding) as held, Held(holding) as other:
         held.add(60)
         with pytest.raises(Overloaded):
+            other.add(60)
+        with pytest.raises(NeverFits):
             held.add(60)
         assert holding.held_bytes == 60
     assert holding.held_bytes == 0
+
+
+def test_what_alone_is_over_the_bound_is_not_told_to_come_back(gateways: Gateways) -> None:
+    gateways.holding = Holding(5_000)
+    client = gateways.start()
+    # As sent, and as decoded.
+    for body in (b" " * 5_001, _body(40)):
+        response = client.post(URL, content=body)
+        assert (response.status_code, "retry-after" in response.headers) == (413, False)
+        assert "in several requests" in response.json()["detail"]
+    assert client.post(URL, content=_body(10)).status_code == 202
+    assert gateways.holding.held_bytes == 0
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ def test_every_example_in_the_documentation_is_accepted(client: TestClient) -> N
 def test_the_documentation_names_every_answer(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     answers = set(document["paths"][URL]["post"]["responses"])
-    assert answers == {"202", "207", "400", "409", "413", "415", "422", "429", "503"}
+    assert answers == {"202", "207", "400", "408", "409", "413", "415", "422", "429", "503"}
     section = PAGE.partition("\n## Over HTTP\n")[2].partition("\n## ")[0]
     assert answers <= set(re.findall(r"\b\d{3}\b", section))
 
