@@ -1,13 +1,13 @@
 """Dead letters: messages that were refused, unchanged, with the reason in their headers.
 
 The recorder writes them (``docs/adr/0002-who-writes-the-dead-letters.md``), and the MQTT bridge
-its own; here is what their
-headers say, how some are chosen of many, written to a file to be mended, and sent again.
+its own; here is what their headers say, how some are chosen of many, written to a file to be
+mended, and sent again.
 """
 
 from __future__ import annotations
 
-from faultline.dead_letters.completion import COMPLETION, completed_value, completion_headers
+from faultline.dead_letters.completion import completed_value, completion_headers
 from faultline.dead_letters.letter import (
     CONFLICT,
     HEADERS,
@@ -23,7 +23,6 @@ from faultline.dead_letters.replaying import Refused, Replay, replay
 from faultline.dead_letters.selection import Entry, Selection, Survey, survey
 
 __all__ = [
-    "COMPLETION",
     "CONFLICT",
     "HEADERS",
     "REPLAYED_FROM",

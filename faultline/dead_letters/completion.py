@@ -11,18 +11,13 @@ from faultline.dead_letters.letter import Letter
 from faultline.ports.broker import Headers
 from faultline.readings import completed
 
-COMPLETION: Mapping[str, str] = {
-    "machine_id": "Of the payload's readings that name no machine.",
-    "machine_type": "Of the payload's readings that name no machine type.",
-}
-"""Headers that a letter may have beside its own; both are text in UTF-8."""
+# Fields of a reading; headers of the same names, beside the letter's own.
+_NAMES = ("machine_id", "machine_type")
 
 
 def completion_headers(told: Mapping[str, str]) -> Headers:
-    """The headers of what is told, by the names in `COMPLETION`."""
-    return tuple(
-        (name, told[name].encode("utf-8", "replace")) for name in COMPLETION if name in told
-    )
+    """The headers of what is told: machine_id, machine_type, or one of them, in UTF-8."""
+    return tuple((name, told[name].encode("utf-8", "replace")) for name in _NAMES if name in told)
 
 
 def completed_value(letter: Letter) -> bytes:
@@ -30,6 +25,6 @@ def completed_value(letter: Letter) -> bytes:
     told = {
         name: content.decode("utf-8", "replace")
         for name, content in letter.headers
-        if name in COMPLETION
+        if name in _NAMES
     }
     return completed(letter.value, told)

@@ -105,7 +105,7 @@ class BridgeSettings(ServiceSettings, KafkaSettings):
         20_000,
         ge=1,
         description="Machines whose single values are brought into rows, at most; values of "
-        "further ones are refused. One of ten sensors takes about 5 kB.",
+        "further ones are refused. One of ten sensors takes about 3 kB.",
     )
     bridge_retry_s: float = Field(
         1.0, gt=0, description="Seconds between two attempts while Kafka is down."

@@ -196,3 +196,13 @@ def test_a_retained_message_is_marked(
     with opened(intake, mqtt_url=url, mqtt_protocol=protocol):
         [arrival] = intake.take(60)
         assert arrival.retained
+
+
+def test_mqtt_5_tells_the_broker_to_send_nothing_larger_than_may_be_held(
+    mosquitto: Mosquitto, publisher: Publisher, intake: Intake, until: Until
+) -> None:
+    url = f"mqtt://127.0.0.1:{mosquitto.port}"
+    with opened(intake, mqtt_url=url, mqtt_in_flight_bytes=2_000) as inlet:
+        until(lambda: inlet.check() is None, "a connection")
+        publisher.publish(("plant/p/large", "x" * 2_000), ("plant/p/small", "x" * 1_000))
+        assert [each.topic for each in intake.take(60)] == ["plant/p/small"]
