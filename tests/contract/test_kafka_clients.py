@@ -20,6 +20,7 @@ from faultline.adapters.confluent.consumer import Consumer as ConfluentConsumer
 from faultline.errors import Unavailable
 from faultline.local.home import Endpoints
 from faultline.ports.broker import Consumer, Partition
+from faultline.ports.broker import Producer as OurProducer
 from faultline.settings import KafkaSettings
 from faultline.topics import Topic
 
@@ -164,6 +165,25 @@ def test_a_broker_that_does_not_answer_keeps_nobody_for_ever(
     again = Listener()
     member = opened(client).consumer(group, [topic], again)
     _until(lambda: len(again.owned) == 6, member)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_after_a_message_was_given_up_the_producer_sends_the_next(
+    platform: Endpoints, opened: Opened, topic: Topic, client: str
+) -> None:
+    producer = opened(client).producer()
+    producer.send(topic.name, b"k", b"before").wait(_DEADLINE_S)
+    with _frozen(platform), pytest.raises(Unavailable):
+        producer.send(topic.name, b"k", b"meanwhile").wait(2 * _DEADLINE_S)
+    _until(lambda: _takes(producer, topic))
+
+
+def _takes(producer: OurProducer, topic: Topic) -> bool:
+    try:
+        producer.send(topic.name, b"k", b"after").wait(5)
+    except Unavailable:
+        return False
+    return True
 
 
 def test_a_batch_that_takes_longer_than_the_group_waits_is_told_as_a_loss(

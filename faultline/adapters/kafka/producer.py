@@ -9,7 +9,12 @@ from functools import partial
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 
 from faultline.adapters.kafka.connection import OPEN_TIMEOUT_MS, REQUEST_TIMEOUT_MS, Connection
 from faultline.errors import FaultlineError, Overloaded, Unavailable
@@ -167,7 +172,7 @@ class Producer:
             self._closed = True
             kafka, self._kafka = self._kafka, None
         if kafka is not None:
-            kafka.close(timeout=_CLOSE_S)
+            _let_go(kafka)
 
     def _opened(self) -> KafkaProducer:
         kafka = self._kafka
@@ -179,7 +184,7 @@ class Producer:
             spent = self._spent
             if spent is self._kafka and spent is not None:
                 # First, so that what it has under way comes before what the next one sends.
-                spent.close(timeout=_CLOSE_S)
+                _let_go(spent)
                 self._kafka = self._spent = None
             if self._kafka is None:
                 self._kafka = self._open(time.monotonic)
@@ -230,7 +235,10 @@ class Producer:
             if failure is not None:
                 if self._failure is None:
                     self._failure = delivery
-                if not failure.retriable and kafka is not self._spent:
+                # When a message expires after it was sent, kafka-python 3.0 drops its id as a
+                # producer and never asks for another: that client sends nothing any more.
+                expired = isinstance(failure, KafkaTimeoutError)
+                if (expired or not failure.retriable) and kafka is not self._spent:
                     # kafka-python gives up an idempotent client with the first message that the
                     # broker refuses, and fails all others with that one's error: only the first
                     # is to blame, the others may be sent again.
@@ -238,6 +246,16 @@ class Producer:
                         delivery.refused = failure
                     self._spent = kafka
         delivery.landed.set()
+
+
+def _let_go(kafka: KafkaProducer) -> None:
+    """Close within seconds, also one that cannot send what it has left."""
+    try:
+        kafka.close(timeout=_CLOSE_S)
+    except KafkaError:
+        # Raised before anything was closed. Without its sender there is nothing to wait for.
+        kafka._sender.force_close()
+        kafka.close(timeout=_CLOSE_S)
 
 
 assert REQUEST_TIMEOUT_MS + _LINGER_MS <= _DELIVERY_TIMEOUT_MS
