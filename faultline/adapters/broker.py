@@ -9,6 +9,7 @@ from typing import Protocol
 
 from faultline.errors import FaultlineError
 from faultline.ports.broker import Broker
+from faultline.ports.feed import Feed
 from faultline.settings import KafkaSettings
 
 _INSTALLED = find_spec("confluent_kafka") is not None
@@ -40,16 +41,33 @@ def open_broker(
     FaultlineError
         When the settings ask for confluent-kafka and it is not installed.
     """
-    if settings.kafka_client == "confluent" and not confluent_installed:
-        raise FaultlineError(
-            "FAULTLINE_KAFKA_CLIENT asks for confluent-kafka, which is not installed; install "
-            "faultline[confluent], or leave the choice to auto"
-        )
     # One of the two is imported: each takes its time and its memory.
-    if confluent_installed and settings.kafka_client != "kafka-python":
+    if _is_confluent(settings, confluent_installed):
         from faultline.adapters.confluent import ConfluentBroker  # noqa: PLC0415
 
         return ConfluentBroker(settings, client_id)
     from faultline.adapters.kafka import KafkaBroker  # noqa: PLC0415
 
     return KafkaBroker(settings, client_id)
+
+
+def open_feed(
+    settings: KafkaSettings, client_id: str = "faultline", *, confluent_installed: bool = _INSTALLED
+) -> Feed:
+    """The feed, through the same client as the broker; parameters and errors are its too."""
+    if _is_confluent(settings, confluent_installed):
+        from faultline.adapters.confluent.feed import ConfluentFeed  # noqa: PLC0415
+
+        return ConfluentFeed(settings, client_id)
+    from faultline.adapters.kafka.feed import KafkaFeed  # noqa: PLC0415
+
+    return KafkaFeed(settings, client_id)
+
+
+def _is_confluent(settings: KafkaSettings, installed: bool) -> bool:
+    if settings.kafka_client == "confluent" and not installed:
+        raise FaultlineError(
+            "FAULTLINE_KAFKA_CLIENT asks for confluent-kafka, which is not installed; install "
+            "faultline[confluent], or leave the choice to auto"
+        )
+    return installed and settings.kafka_client != "kafka-python"

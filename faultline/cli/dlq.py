@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -31,9 +31,6 @@ from faultline.dead_letters import replay as replay_letters
 from faultline.errors import FaultlineError, NotFound
 from faultline.ports.broker import Broker
 from faultline.readings import Reading
-
-if TYPE_CHECKING:
-    from faultline.adapters.kafka import KafkaBroker
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -87,7 +84,7 @@ def list_(  # noqa: PLR0917 - Typer reads options from the signature
     replayed is not kept: a topic cannot be marked.
     """
     chosen = _selection(reason, machine, since, until, partition, offset)
-    with _open(kafka, home) as broker:
+    with opened_broker(kafka, home) as broker:
         found = survey(letters_of(broker), chosen, limit)
     if summary:
         print_summary(found, as_json)
@@ -112,7 +109,7 @@ def show(
     What a terminal would obey (control characters, escape sequences) and what is no UTF-8 is
     written by its codes; --raw writes it as it is.
     """
-    with _open(kafka, home) as broker:
+    with opened_broker(kafka, home) as broker:
         found = find(broker, letter)
     if raw:
         sys.stdout.buffer.write(found.value)
@@ -141,7 +138,7 @@ def export(  # noqa: PLR0917 - Typer reads options from the signature
     `faultline dlq replay --from FILE`. Delete the lines that are not to be sent.
     """
     chosen = _selection(reason, machine, since, until, partition, offset)
-    with _open(kafka, home) as broker:
+    with opened_broker(kafka, home) as broker:
         written = write(filter(chosen.takes, letters_of(broker)), file)
     typer.echo(f"{written:,} letters in {file}", err=str(file) == STANDARD)
 
@@ -190,7 +187,7 @@ def replay(  # noqa: PLR0917 - Typer reads options from the signature
     Exit status: 0 when nothing is still refused, else 1.
     """
     chosen = _selection(reason, machine, since, until, partition, offset)
-    with _open(kafka, home) as broker, chosen_letters(broker, file) as letters:
+    with opened_broker(kafka, home) as broker, chosen_letters(broker, file) as letters:
         found = send_again(
             broker, filter(chosen.takes, letters), dry_run=dry_run, conflicts=conflicts, limit=limit
         )
@@ -262,13 +259,14 @@ def _selection(  # noqa: PLR0917 - in the order in which all commands have them
 
 
 @contextmanager
-def _open(kafka: str | None, home: Path | None) -> Iterator[KafkaBroker]:
-    from faultline.adapters.kafka import KafkaBroker  # noqa: PLC0415 - a quick --help
+def opened_broker(kafka: str | None, home: Path | None) -> Iterator[Broker]:
+    """The broker at an address, or that of the running stack, through the client that is set."""
+    from faultline.adapters.broker import open_broker  # noqa: PLC0415 - a quick --help
     from faultline.local.home import load_endpoints  # noqa: PLC0415
     from faultline.settings import KafkaSettings  # noqa: PLC0415
 
     servers = kafka or load_endpoints(home, needs=("kafka",)).kafka
-    broker = KafkaBroker(KafkaSettings(kafka_bootstrap_servers=servers), client_id="faultline-cli")
+    broker = open_broker(KafkaSettings(kafka_bootstrap_servers=servers), client_id="faultline-cli")
     try:
         yield broker
     finally:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from faultline.adapters.broker import open_broker
+from faultline.adapters.broker import open_broker, open_feed
 from faultline.adapters.bundle_folders import BundleFolders
 from faultline.adapters.clock import SystemClock
-from faultline.adapters.kafka.feed import KafkaFeed
 from faultline.adapters.mlflow import MlflowRegistry
 from faultline.adapters.mlflow.predictions import MlflowPredictionRuns, MlflowPredictionTables
 from faultline.adapters.postgres import PostgresDatabase
@@ -43,7 +42,7 @@ def main() -> int:
     )
     try:
         predictor = assemble(
-            settings, ports, KafkaFeed(settings, client_id="faultline-predictor-live")
+            settings, ports, open_feed(settings, client_id="faultline-predictor-live")
         )
         app = tracing.app(predictor.app)
         return serve(app, settings.http_host, settings.predictor_port, predictor.loops)

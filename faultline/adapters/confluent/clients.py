@@ -53,5 +53,6 @@ def ungrouped(connection: Connection, reachability: Reachability) -> Client:
             isolation_level="read_committed",
             enable_partition_eof=True,
             fetch_queue_backoff_ms=_FETCH_QUEUE_BACKOFF_MS,
+            queued_max_messages_kbytes=_FETCHED_AHEAD_KBYTES,
         )
     )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from faultline.adapters.broker import open_feed
+from faultline.adapters.confluent import ConfluentBroker
 from faultline.adapters.memory import MemoryBroker
 from faultline.adapters.memory.feed import MemoryFeed
 from faultline.errors import Unavailable
@@ -25,12 +27,13 @@ DEADLINE_S = 60.0
 
 @pytest.fixture
 def feed(request: pytest.FixtureRequest, broker: Broker) -> Feed:
+    """Through the client that the broker is made with."""
     if isinstance(broker, MemoryBroker):
         return MemoryFeed(broker)
-    from faultline.adapters.kafka.feed import KafkaFeed  # noqa: PLC0415 - as in conftest.py
-
+    client = "confluent" if isinstance(broker, ConfluentBroker) else "kafka-python"
     platform = request.getfixturevalue("platform")
-    return KafkaFeed(KafkaSettings(kafka_bootstrap_servers=platform.kafka), "contract")
+    settings = KafkaSettings(kafka_bootstrap_servers=platform.kafka, kafka_client=client)
+    return open_feed(settings, "contract")
 
 
 @pytest.fixture

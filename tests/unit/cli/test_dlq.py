@@ -12,8 +12,10 @@ import msgspec
 import pytest
 
 from faultline import topics
+from faultline.adapters.confluent import ConfluentBroker
+from faultline.adapters.kafka import KafkaBroker
 from faultline.adapters.memory import MemoryBroker
-from faultline.cli.dlq import find, send_again
+from faultline.cli.dlq import find, opened_broker, send_again
 from faultline.cli.dlq_files import chosen_letters, write
 from faultline.cli.dlq_output import (
     print_entries,
@@ -258,3 +260,14 @@ def test_letters_come_from_the_standard_input(
     standard = io.TextIOWrapper(io.BytesIO(msgspec.json.encode(record)))
     monkeypatch.setattr("sys.stdin", standard)
     assert queue.send_again(Path("-")).sent_readings == 1
+
+
+@pytest.mark.parametrize(
+    ("client", "expected"), [("confluent", ConfluentBroker), ("kafka-python", KafkaBroker)]
+)
+def test_it_goes_through_the_client_that_is_set(
+    client: str, expected: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULTLINE_KAFKA_CLIENT", client)
+    with opened_broker("127.0.0.1:1", None) as broker:
+        assert type(broker) is expected

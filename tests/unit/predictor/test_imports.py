@@ -33,3 +33,11 @@ def test_the_whole_predictor_can_be_imported_where_the_others_are_not_installed(
         "print('imported')"
     )
     assert _run(script) == "imported"
+
+
+def test_the_client_of_kafka_is_imported_only_when_it_is_chosen() -> None:
+    script = (
+        "import sys, services.predictor.bootstrap\n"
+        "print([name for name in ('kafka', 'confluent_kafka') if name in sys.modules])"
+    )
+    assert _run(script) == "[]"
