@@ -73,21 +73,25 @@ class Answers:
     def __init__(
         self, size_bytes: int, keep_s: float, clock: Callable[[], float] = monotonic
     ) -> None:
-        self._given: TTLCache[str, _Entry] = TTLCache(
+        self._given: TTLCache[bytes, _Entry] = TTLCache(
             size_bytes,
             keep_s,
             timer=clock,
             getsizeof=lambda entry: _OVERHEAD_BYTES + len(entry.answer.body),
         )
-        self._under_way: dict[str, bytes] = {}
+        self._under_way: dict[bytes, bytes] = {}
 
-    async def once(self, key: str, of: bytes, give: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Answer as the first request with the key was answered, or be the first.
+    async def once(
+        self, client: str, key: str, of: bytes, give: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
+        """Answer as the client's first request with the key was answered, or be the first.
 
         Only an answer is remembered: when `give` raises, the next request is the first again.
 
         Parameters
         ----------
+        client
+            Who sends: others may have the same keys.
         of
             The request's fingerprint.
 
@@ -96,8 +100,9 @@ class Answers:
         HTTPException
             422 when the key came with another request, 409 while the first is under way.
         """
-        known = self._given.get(key)
-        first = self._under_way.get(key) if known is None else known.fingerprint
+        name = fingerprint((client.encode(), key.encode()))
+        known = self._given.get(name)
+        first = self._under_way.get(name) if known is None else known.fingerprint
         if first is not None and first != of:
             raise HTTPException(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -112,12 +117,12 @@ class Answers:
                 f"Idempotency-Key: the first request with {key!r} is under way; ask again later",
                 {"Retry-After": "1"},
             )
-        self._under_way[key] = of
+        self._under_way[name] = of
         try:
             answer = await give()
         finally:
-            del self._under_way[key]
+            del self._under_way[name]
         entry = _Entry(of, answer)
         if self._given.getsizeof(entry) <= self._given.maxsize:
-            self._given[key] = entry
+            self._given[name] = entry
         return answer

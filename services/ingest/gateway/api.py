@@ -181,7 +181,7 @@ def gateway_app(
                 asked = (form.value, packed.name, request.url.query)
                 parts = (*(part.encode() for part in asked), body)
                 of = await run_in_threadpool(fingerprint, parts)
-                answer = await answers.once(name, of, give)
+                answer = await answers.once(client, name, of, give)
         return Response(answer.body, answer.status, media_type="application/json")
 
     return app

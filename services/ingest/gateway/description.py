@@ -22,9 +22,10 @@ MACHINE_ID = "CSV: whose the rows are that have no `machine_id`."
 MACHINE_TYPE = "CSV: the type of the rows that have no `machine_type`."
 IGNORE = "CSV: a column that is no sensor. May be repeated."
 IDEMPOTENCY_KEY = (
-    "A UUID, say. The same request with the same key gets the answer that the first one got, for "
-    "some minutes, at this gateway. Another request with it is refused with 422; while the first "
-    "is under way it is 409. Without a key nothing is stored twice either."
+    "A UUID, say. The same request of the same client with the same key gets the answer that the "
+    "first one got, for some minutes, at this gateway. Another request of that client with the key "
+    "is refused with 422; while the first is under way it is 409. Without a key nothing is stored "
+    "twice either."
 )
 
 

@@ -71,6 +71,16 @@ def test_what_was_refused_may_be_mended_under_the_same_key(client: TestClient) -
     assert (refused, client.post(URL, content=BODY, headers=KEY).status_code) == (422, 202)
 
 
+def test_clients_may_have_the_same_keys(gateways: Gateways) -> None:
+    client = gateways.start(client_header="X-Real-IP")
+    answers = [
+        client.post(URL, content=body, headers={"idempotency-key": "1", "x-real-ip": name})
+        for name, body in (("a", BODY), ("b", OTHER), ("a", BODY), ("b", BODY))
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202, 202, 422]
+    assert _messages(gateways.broker) == 2
+
+
 def test_an_answer_is_forgotten_after_its_time(gateways: Gateways) -> None:
     client = gateways.start()
     client.post(URL, content=BODY, headers=KEY)
@@ -87,7 +97,7 @@ def test_of_more_answers_than_are_remembered_the_oldest_are_forgotten() -> None:
             given.append(key)
             return Answer(202, bytes(500))
 
-        asyncio.run(answers.once(key, b"", give))
+        asyncio.run(answers.once("", key, b"", give))
 
     for number in range(20):
         ask(str(number))
@@ -100,7 +110,7 @@ def test_an_answer_larger_than_all_that_is_remembered_is_given_all_the_same() ->
     async def give() -> Answer:
         return Answer(202, bytes(500))
 
-    assert asyncio.run(Answers(0, 60.0).once("key", b"", give)).status == 202
+    assert asyncio.run(Answers(0, 60.0).once("", "key", b"", give)).status == 202
 
 
 def test_while_the_first_is_under_way_the_second_is_told_to_come_back() -> None:
@@ -114,12 +124,12 @@ def test_while_the_first_is_under_way_the_second_is_told_to_come_back() -> None:
             await go_on.wait()
             return Answer(202, b"")
 
-        first = asyncio.create_task(answers.once("key", b"same", give))
+        first = asyncio.create_task(answers.once("", "key", b"same", give))
         await begun.wait()
         with pytest.raises(HTTPException) as refused:
-            await answers.once("key", b"same", give)
+            await answers.once("", "key", b"same", give)
         with pytest.raises(HTTPException, match="another request"):
-            await answers.once("key", b"other", give)
+            await answers.once("", "key", b"other", give)
         go_on.set()
         assert await first == Answer(202, b"")
         return refused.value
