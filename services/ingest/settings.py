@@ -50,8 +50,9 @@ class GatewaySettings(ServiceSettings, TracingSettings, KafkaSettings):
     )
     gateway_client_header: str | None = Field(
         None,
-        description="Header that tells clients apart for that, which a proxy sets or checks, such "
-        "as X-Forwarded-For; the address does when not set.",
+        description="Header that tells clients apart for that, and for their Idempotency-Keys; the "
+        "address does when not set. One that the proxy sets anew whatever the client sent, such as "
+        "X-Real-IP; not X-Forwarded-For where the proxy appends to it, as a client can forge that.",
     )
     gateway_answers_bytes: int = Field(
         16 * _MIB,
