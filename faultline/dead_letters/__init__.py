@@ -7,7 +7,6 @@ mended, and sent again.
 
 from __future__ import annotations
 
-from faultline.dead_letters.completion import completed_value, completion_headers
 from faultline.dead_letters.letter import (
     CONFLICT,
     HEADERS,
@@ -17,6 +16,7 @@ from faultline.dead_letters.letter import (
     letter_headers,
     letters_of,
     read_letter,
+    told_headers,
 )
 from faultline.dead_letters.record import Record, record_of, records_in
 from faultline.dead_letters.replaying import Refused, Replay, replay
@@ -34,8 +34,6 @@ __all__ = [
     "Selection",
     "Source",
     "Survey",
-    "completed_value",
-    "completion_headers",
     "letter_headers",
     "letters_of",
     "read_letter",
@@ -43,4 +41,5 @@ __all__ = [
     "records_in",
     "replay",
     "survey",
+    "told_headers",
 ]

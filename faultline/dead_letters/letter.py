@@ -13,7 +13,7 @@ import msgspec
 from faultline import topics
 from faultline.errors import InvalidReading
 from faultline.ports.broker import Broker, Headers, Message, Partition
-from faultline.readings import format_timestamp, parse_timestamp
+from faultline.readings import completed, format_timestamp, parse_timestamp
 
 CONFLICT = "conflict"
 """The reason of a reading whose machine and time are stored with other values."""
@@ -38,6 +38,8 @@ HEADERS: Mapping[str, str] = {
     _TIME: "When it was refused, RFC 3339.",
 }
 """What a letter's headers are and say; all are text in UTF-8."""
+# Fields of a reading, and headers of a letter that stood in no topic; text in UTF-8 too.
+_TOLD = ("machine_id", "machine_type")
 # A thousand refusals in one message need not all be told.
 _DETAIL_CHARACTERS = 2_000
 # Headers count towards the size of a message. No message within its topic's bound comes near this.
@@ -92,11 +94,22 @@ class Letter:
         """The letter that this message was before, if it was sent again and refused again."""
         return _number(dict(self.headers).get(REPLAYED_FROM, b"").decode("utf-8", "replace"))
 
+    @property
+    def told(self) -> Mapping[str, str]:
+        """What its readings leave out of themselves, by field: its MQTT topic told it."""
+        if self.source is not None:
+            return {}
+        return {
+            name: content.decode("utf-8", "replace")
+            for name, content in self.headers
+            if name in _TOLD
+        }
+
     @cached_property
     def machines(self) -> tuple[str, ...]:
         """Machines that it is about: its key, and what is found in messages that are JSON."""
         try:
-            named = _named.decode(self.value)
+            named = _named.decode(completed(self.value, self.told))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             named = []
         found = [each.machine_id for each in (named if isinstance(named, list) else [named])]
@@ -109,6 +122,11 @@ class _Named(msgspec.Struct):
 
 
 _named = msgspec.json.Decoder(_Named | list[_Named])
+
+
+def told_headers(told: Mapping[str, str]) -> Headers:
+    """The headers of what a letter's readings leave out of themselves; see `Letter.told`."""
+    return tuple((name, told[name].encode("utf-8", "replace")) for name in _TOLD if name in told)
 
 
 def letter_headers(

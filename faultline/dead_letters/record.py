@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from faultline.dead_letters.letter import Letter, Source
+from faultline.dead_letters.letter import Letter, Source, told_headers
 from faultline.errors import FaultlineError, InvalidReading
 from faultline.readings import format_timestamp, parse_timestamp
 
@@ -34,7 +34,7 @@ class Record(
         The message, in one of them: an object, an array or text here, any bytes there.
     key, key_base64
         Likewise; neither when it has none.
-    replayed_from
+    replayed_from, told
         As in `Letter`.
     """
 
@@ -46,6 +46,7 @@ class Record(
     readings: int | None = None
     source: Source | None = None
     replayed_from: int | None = None
+    told: Mapping[str, str] = {}
     key: str | None = None
     key_base64: str | None = None
     value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -77,6 +78,7 @@ def record_of(letter: Letter) -> Record:
         readings=_count(value),
         source=letter.source,
         replayed_from=letter.replayed_from,
+        told=letter.told,
         key=key_text,
         key_base64=None if key is None or key_text is not None else b64encode(key).decode(),
         value=shown,
@@ -132,6 +134,7 @@ def _letter(record: Record) -> Letter:
         source=record.source,
         key=key,
         value=value,
+        headers=told_headers(record.told),
     )
 
 

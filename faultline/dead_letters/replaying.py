@@ -16,7 +16,7 @@ import msgspec
 from faultline import topics
 from faultline.dead_letters.letter import CONFLICT, Letter
 from faultline.errors import InvalidReading
-from faultline.readings import Decoded, Reading, Refusal, decode
+from faultline.readings import Decoded, Reading, Refusal, completed, decode
 
 Send = Callable[[Letter, Sequence[Reading]], None]
 
@@ -93,7 +93,7 @@ def replay(
 
 def _refused_part(letter: Letter) -> Decoded:
     try:
-        decoded = decode(letter.value)
+        decoded = decode(completed(letter.value, letter.told))
     except InvalidReading as error:
         return Decoded([], [Refusal(0, str(error))])
     if not letter.positions:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from faultline.dead_letters import completion_headers, letter_headers
+from faultline.dead_letters import letter_headers, told_headers
 from faultline.ports.broker import Headers
 from faultline.readings import field_of
 from services.ingest.bridge.intake import Arrival
@@ -37,6 +37,6 @@ def headers_of(
         detail = f"{detail}; of {size} bytes the first {MAX_BYTES} are kept"
     return (
         ("mqtt_topic", arrival.topic.encode("utf-8", "replace")),
-        *completion_headers(told),
+        *told_headers(told),
         *letter_headers(None, f"invalid_{field_of(detail)}", detail, positions, arrival.arrived_ms),
     )
