@@ -52,7 +52,10 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            yield line.decode()
+            try:
+                yield line.decode()
+            except UnicodeDecodeError as error:
+                raise _no_event(error) from error
 
 
 def _decoded(data: str) -> dict[str, Any]:
@@ -60,5 +63,9 @@ def _decoded(data: str) -> dict[str, Any]:
         return {}
     try:
         return msgspec.json.decode(data, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise FaultlineError(f"what comes is no event of a predictor's stream: {error}") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _no_event(error) from error
+
+
+def _no_event(error: Exception) -> FaultlineError:
+    return FaultlineError(f"what comes is no event of a predictor's stream: {error}")

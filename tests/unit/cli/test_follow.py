@@ -117,9 +117,10 @@ def test_a_refusal_is_told_at_once() -> None:
         followed(Predictor(refused), 1)
 
 
-def test_what_is_no_stream_is_told() -> None:
+@pytest.mark.parametrize("data", [b"<html>", b"\xff", b'{"x":' + b"[" * 100_000])
+def test_what_is_no_stream_is_told(data: bytes) -> None:
     with pytest.raises(FaultlineError, match="no event"):
-        followed(Predictor([b"id: 1\ndata: <html>\n\n"]), 1)
+        followed(Predictor([b"id: 1\ndata: " + data + b"\n\n"]), 1)
 
 
 def test_a_person_reads_a_line_for_each_verdict_the_oldest_first() -> None:
