@@ -98,7 +98,7 @@ def _wanted(
         str | None,
         Query(description="Only this one.", examples=["pump"], pattern="^[a-z0-9_-]{1,63}$"),
     ] = None,
-    events: Annotated[list[Kind], Query(description="Only these; all when left out.")] = [],  # noqa: B006
+    events: Annotated[list[Kind], Query(description="Only these; all when left out.")] = [],  # noqa: B006 - likewise
     status: Annotated[
         Status | None, Query(description="Only verdicts of it; the other events come as well.")
     ] = None,

@@ -18,7 +18,7 @@ Reload = Callable[[str, str], AbstractContextManager[None]]
 """Called with the name of a model and its version."""
 
 
-def untraced(model_name: str, version: str) -> AbstractContextManager[None]:  # noqa: ARG001
+def untraced(_: str, __: str) -> AbstractContextManager[None]:
     """Make no span of a reload."""
     return nullcontext()
 
