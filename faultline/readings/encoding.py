@@ -9,6 +9,9 @@ import msgspec
 from faultline.readings.reading import Reading
 from faultline.readings.timestamps import format_timestamp
 
+MAX_MESSAGE_BYTES = 900_000
+"""Below the 1 MiB that a topic takes in one batch, headers and framing included."""
+
 
 class _Outgoing(msgspec.Struct, omit_defaults=True, gc=False):
     machine_id: str
@@ -44,7 +47,7 @@ def encode_batch(readings: Iterable[Reading]) -> bytes:
 
 
 def encode_messages(
-    readings: Iterable[Reading], max_readings: int, max_bytes: int
+    readings: Iterable[Reading], max_readings: int, max_bytes: int = MAX_MESSAGE_BYTES
 ) -> Iterator[tuple[bytes, bytes]]:
     """Readings as messages for `sensor.readings`: keys and values, one machine per message.
 

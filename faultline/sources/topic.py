@@ -11,12 +11,10 @@ from faultline import labels, topics
 from faultline.errors import Overloaded
 from faultline.labels import FaultLabel
 from faultline.ports.broker import Headers, Producer
-from faultline.readings import Reading, by_machine, chunked, encode_batch
+from faultline.readings import Reading, encode_messages
 
 # A message of a hundred readings costs the broker little more than one of a single reading.
 _READINGS_PER_MESSAGE = 100
-# The broker's default limit is 1 MiB for a whole batch of records, headers included.
-_MAX_MESSAGE_BYTES = 900_000
 
 
 class TopicSink:
@@ -42,21 +40,15 @@ class TopicSink:
         headers
             Of every message they become.
         """
-        for machine_id, own in by_machine(readings).items():
-            key = machine_id.encode()
-            for batch in chunked(own, _READINGS_PER_MESSAGE):
-                self._send_batch(key, batch, headers)
-
-    def _send_batch(self, key: bytes, batch: Sequence[Reading], headers: Headers) -> None:
-        value = encode_batch(batch)
-        if len(value) > _MAX_MESSAGE_BYTES and len(batch) > 1:
-            half = len(batch) // 2
-            self._send_batch(key, batch[:half], headers)
-            self._send_batch(key, batch[half:], headers)
-            return
-        _send(
-            self._producer, topics.READINGS.name, key, value, self._flush_timeout_s, headers=headers
-        )
+        for key, value in encode_messages(readings, _READINGS_PER_MESSAGE):
+            _send(
+                self._producer,
+                topics.READINGS.name,
+                key,
+                value,
+                self._flush_timeout_s,
+                headers=headers,
+            )
 
     def flush(self) -> None:
         """Return once the broker has acknowledged everything sent before."""

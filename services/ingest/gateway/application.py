@@ -16,9 +16,6 @@ from faultline.ports.broker import Producer
 from faultline.readings import Decoded, Reading, Refusal
 from services.ingest.gateway.metrics import GatewayMetrics
 
-# Below the 1 MiB that a topic takes in one batch, headers and framing included.
-_MESSAGE_BYTES = 900_000
-
 
 class Taken(NamedTuple):
     """What became of a request's readings.
@@ -119,9 +116,7 @@ class Gateway:
         deliveries = []
         try:
             with self._metrics.acknowledge_seconds.time():
-                for key, value in codec.encode_messages(
-                    readings, self._message_readings, _MESSAGE_BYTES
-                ):
+                for key, value in codec.encode_messages(readings, self._message_readings):
                     machines.add(key)
                     deliveries.append(self._producer.send(topics.READINGS.name, key, value))
                 for delivery in deliveries:
