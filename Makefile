@@ -92,6 +92,7 @@ bench: setup ## Measure the detector on real faults, and its speed, beside its p
 	@$(BIN)/python bench/predict_speed.py
 	@$(BIN)/python -m bench.predict_speed
 	@$(BIN)/python -m bench.reload
+	@$(BIN)/python -m bench.gateway_speed
 
 lint: setup ## Check style, types and the map's import rules
 	@$(BIN)/ruff format --check .
