@@ -29,6 +29,8 @@ ADDRESS = "127.0.0.1:9092"
 EXAMPLE = re.compile(r"^## ([^\n]+)\n.*?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLES = {name: (language, code) for name, language, code in EXAMPLE.findall(PAGE.read_text())}
 JARS = cache_folder()
+# The page's machine; librdkafka's own partitioner puts it elsewhere than ours does.
+MACHINE = b"pump-03"
 
 
 def command(language: str, code: str, folder: Path) -> Sequence[str]:
@@ -68,7 +70,7 @@ def on_the_topic(broker: KafkaBroker) -> list[Message]:
 @pytest.fixture(scope="module")
 def own_partition(broker: KafkaBroker) -> Partition:
     """Where our own producers put the machine."""
-    broker.producer().send(topics.READINGS.name, b"pump-07", b"{}").wait(60)
+    broker.producer().send(topics.READINGS.name, MACHINE, b"{}").wait(60)
     [message] = on_the_topic(broker)
     return message.partition
 
@@ -95,7 +97,7 @@ def test_an_example_sends_a_reading_and_a_batch_to_the_machines_partition(
     )
     assert done.returncode == 0, done.stderr
     sent = [message for message in on_the_topic(broker) if message not in before]
-    assert {(one.key, one.partition) for one in sent} == {(b"pump-07", own_partition)}
+    assert {(one.key, one.partition) for one in sent} == {(MACHINE, own_partition)}
     assert [one.value.lstrip()[:1] for one in sent] == [b"{", b"["]
     decoded = [decode(one.value) for one in sent]
     assert [refusal for each in decoded for refusal in each.refusals] == []
