@@ -1,4 +1,4 @@
-"""`faultline follow`: verdicts, alarms and what happens to models, line by line as they come."""
+"""`faultline follow`: verdicts, alarms, drift and what happens to models, line by line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def follow(  # noqa: PLR0917 - Typer reads options from the signature
     home: HomeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event.")] = False,
 ) -> None:
-    """Show verdicts, alarms and what happens to models as they come, until Ctrl-C.
+    """Show verdicts, alarms, drift and what happens to models as they come, until Ctrl-C.
 
     Of all machines, whichever predictor is asked. A predictor that goes away is waited for, for a
     minute, and nothing is missed by that; what was left out is told on stderr.
@@ -106,6 +106,8 @@ def lines(event: LiveEvent) -> Iterator[str]:
             by = f"by {data['actor']}"
             did = f"version {data['model_version']} {data['kind']}"
             yield _line(data["at"], data["model_name"], did, by, data["reason"])
+        case "drift":
+            yield _line(data["at"], data["model"], data["summary"])
 
 
 def gap_line(data: dict[str, Any]) -> str:

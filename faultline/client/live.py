@@ -16,8 +16,8 @@ class LiveEvent(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     kind
-        ``verdict``, ``alarm``, ``model``; ``gap``: what was left out, and why; ``position``:
-        nothing but that the stream has come so far.
+        ``verdict``, ``alarm``, ``model``, ``drift``; ``gap``: what was left out, and why;
+        ``position``: nothing but that the stream has come so far.
     data
         As the predictor's lists answer; see its description of `/api/v1/stream`.
     id

@@ -87,7 +87,7 @@ class PredictorClient(ServiceClient):
         patience_s: float = _PATIENCE_S,
         sleep: Callable[[float], None] = time.sleep,
     ) -> Iterator[LiveEvent]:
-        """Verdicts, alarms and what happens to models, as they come, without end.
+        """Verdicts, alarms, drift and what happens to models, as they come, without end.
 
         A connection that is lost is made again, and nothing is missed or doubled by that; an event
         of the kind ``gap`` says so where it could not be helped.
@@ -97,7 +97,7 @@ class PredictorClient(ServiceClient):
         events
             Kinds; none given means all.
         machines, machine_type
-            Only these; none given means all. Events about models are of no machine.
+            Only these; none given means all. Events about models and drift are of no machine.
         status
             Only verdicts of it.
         last_event_id

@@ -133,7 +133,7 @@ def drift_routes(
         limit: Annotated[int, Query(ge=1, le=1_000, description="At most so many.")] = 100,
     ) -> Events:
         """Drift that began, as all replicas found it and the recorder stored it."""
-        return Events(events=[_event(event) for event in log.list(machine_type, limit)])
+        return Events(events=[event_answer(event) for event in log.list(machine_type, limit)])
 
     return router
 
@@ -173,7 +173,8 @@ def _finding(found: Finding, *, drifting: bool) -> FindingAnswer:
     )
 
 
-def _event(event: DriftEvent) -> EventAnswer:
+def event_answer(event: DriftEvent) -> EventAnswer:
+    """Drift that began, as it is answered."""
     return EventAnswer(
         event_id=event.event_id,
         machine_type=event.machine_type,

@@ -1,4 +1,4 @@
-"""`GET /api/v1/stream`: verdicts, alarms and what happens to models, as Server-Sent Events."""
+"""`GET /api/v1/stream`: verdicts, alarms, drift, what happens to models, as Server-Sent Events."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from faultline.readings import check_machine_id
 from faultline.verdicts import Status
 from faultline.web import problems
 from services.predictor.answers import AlarmAnswer, Verdicts
+from services.predictor.drift_api import EventAnswer
 from services.predictor.live import LiveEvents
 from services.predictor.live_client import LiveClient, Readers
 from services.predictor.live_events import Gap, Kind, ModelNews, Wanted
@@ -32,6 +33,7 @@ _EVENTS: dict[str, type[Any]] = {
     Kind.VERDICT: Verdicts,
     Kind.ALARM: AlarmAnswer,
     Kind.MODEL: ModelNews,
+    Kind.DRIFT: EventAnswer,
     "gap": Gap,
 }
 
@@ -75,12 +77,12 @@ def live_routes(live: LiveEvents) -> APIRouter:
             ),
         ] = None,
     ) -> EventSourceResponse:
-        """Follow verdicts, alarms and what happens to models, of all machines, as they come.
+        """Follow verdicts, alarms, drift and what happens to models, of all machines, as they come.
 
         Any replica has the events of all. Their data is what the lists answer: `verdict` a machine
         with some of its verdicts, newest first; `alarm` an alarm as it stands now that it was
-        opened, updated or closed; `model` what happened to a version. `gap` says what was left
-        out, and why.
+        opened, updated or closed; `model` what happened to a version; `drift` what began to drift,
+        of a machine type. `gap` says what was left out, and why.
         """
         return EventSourceResponse(client.stream(wanted, last_event_id), headers=_HEADERS)
 
@@ -91,7 +93,8 @@ def _wanted(
     machine_id: Annotated[
         list[str],
         Query(
-            description="Only these; events about models are of no machine.", examples=["pump-07"]
+            description="Only these; events about models and drift are of no machine.",
+            examples=["pump-07"],
         ),
     ] = [],  # noqa: B006 - FastAPI's way to write it, and nobody changes it
     machine_type: Annotated[

@@ -16,14 +16,19 @@ import msgspec
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, Field
 
-from faultline import alarms, events, topics, verdicts
+from faultline import alarms, drift, events, topics, verdicts
 from faultline.alarms import AlarmEvent
+from faultline.drift import DriftEvent
 from faultline.errors import FaultlineError
 from faultline.events import ModelEvent, ModelEventKind, machine_type_of
 from faultline.ports.broker import Message, Partition
 from faultline.readings import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS, format_timestamp
+from faultline.telemetry import logger
 from faultline.verdicts import SensorContribution, Status, VerdictBatch
 from services.predictor.answers import alarm_answer, why_of
+from services.predictor.drift_api import event_answer
+
+log = logger(__name__)
 
 
 class Kind(StrEnum):
@@ -32,9 +37,10 @@ class Kind(StrEnum):
     VERDICT = "verdict"
     ALARM = "alarm"
     MODEL = "model"
+    DRIFT = "drift"
 
 
-TOPICS = (topics.VERDICTS, topics.ALARMS, topics.MODEL_EVENTS)
+TOPICS = (topics.VERDICTS, topics.ALARMS, topics.MODEL_EVENTS, topics.DRIFT_EVENTS)
 KINDS: Mapping[str, Kind] = dict(zip((topic.name for topic in TOPICS), Kind, strict=True))
 
 
@@ -93,12 +99,13 @@ class Wanted:
         )
 
 
-Content = VerdictBatch | AlarmEvent | ModelEvent
+Content = VerdictBatch | AlarmEvent | ModelEvent | DriftEvent
 
 _DECODERS: Mapping[Kind, Callable[[bytes], Content]] = {
     Kind.VERDICT: verdicts.decode,
     Kind.ALARM: alarms.decode,
     Kind.MODEL: events.decode,
+    Kind.DRIFT: drift.decode,
 }
 
 
@@ -139,6 +146,8 @@ def _times_ms(content: Content) -> Iterator[int]:
                 yield alarm.closed_at_ms
         case ModelEvent():
             yield content.at_ms
+        case DriftEvent():
+            yield from (content.at_ms, content.start_ms, content.end_ms)
 
 
 @dataclass(frozen=True)
@@ -168,15 +177,25 @@ class LiveEvent:
             return None
         status = wanted.status if isinstance(content, VerdictBatch) else None
         if status not in self._frames:
-            data = _data(content, status)
+            data = self._data(status)
             self._frames[status] = None if data is None else framed(self.kind, data)
         return self._frames[status]
+
+    def _data(self, status: Status | None) -> str | None:
+        try:
+            return _data(self.content, status)
+        except (ArithmeticError, ValueError) as error:
+            # Such as drift over a threshold of 0: one message is not to end the stream of all.
+            log.warning("an event cannot be told", topic=self.partition.topic, why=str(error))
+            return None
 
 
 def _about(content: Content) -> tuple[str | None, str]:
     """Machine and machine type."""
     if isinstance(content, ModelEvent):
         return None, machine_type_of(content.model_name)
+    if isinstance(content, DriftEvent):
+        return None, content.machine_type
     about = content.alarm if isinstance(content, AlarmEvent) else content
     return about.machine_id, about.machine_type
 
@@ -196,6 +215,8 @@ def _data(content: Content, status: Status | None) -> str | None:
         return _verdicts_data(content, status)
     if isinstance(content, AlarmEvent):
         return alarm_answer(content.alarm).model_dump_json()
+    if isinstance(content, DriftEvent):
+        return event_answer(content).model_dump_json()
     return ModelNews(
         event_id=content.event_id,
         kind=content.kind,

@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec import structs
 
 from faultline.alarms import AlarmEvent
+from faultline.drift import DriftEvent
 from faultline.events import ModelEvent
 from faultline.ports.broker import Message, Partition
 from faultline.ports.feed import Follower
@@ -94,7 +95,7 @@ class LiveReader:
 
 def _first_time(content: Content, is_first: Memory) -> Content | None:
     """What of it comes for the first time."""
-    if isinstance(content, AlarmEvent | ModelEvent):
+    if isinstance(content, AlarmEvent | ModelEvent | DriftEvent):
         return content if is_first(content.event_id) else None
     verdicts = tuple(
         verdict

@@ -131,7 +131,7 @@ def test_a_person_reads_a_line_for_each_verdict_the_oldest_first() -> None:
     ]
 
 
-def test_alarms_and_models_are_lines_too() -> None:
+def test_alarms_models_and_drift_are_lines_too() -> None:
     alarm = {
         "machine_id": "pump-1", "state": "open", "updated_at": "T", "peak_score": 3.0, "why": "w",
     }  # fmt: skip
@@ -139,6 +139,9 @@ def test_alarms_and_models_are_lines_too() -> None:
         "model_name": "faultline-pump", "model_version": "4", "kind": "promoted", "at": "T",
         "actor": "gate", "reason": "",
     }  # fmt: skip
+    drift = {"at": "T", "model": "faultline-pump", "summary": "drift from version 3: sensor flow"}
+    [drifted] = lines(LiveEvent(kind="drift", id="1", data=drift))
+    assert drifted == "T  faultline-pump  drift from version 3: sensor flow"
     [raised] = lines(LiveEvent(kind="alarm", id="1", data=alarm))
     [moved] = lines(LiveEvent(kind="model", id="1", data=model))
     assert raised == "T  pump-1  alarm open  peak 3.00  w"

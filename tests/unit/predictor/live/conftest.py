@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from faultline import alarms, events, topics, verdicts
+from faultline import alarms, drift, events, topics, verdicts
 from faultline.adapters.memory.broker import MemoryBroker
 from faultline.adapters.memory.feed import MemoryFeed
 from faultline.alarms import Alarm, AlarmEvent, AlarmEventKind, AlarmState
+from faultline.drift import DriftEvent, DriftKind, Finding
 from faultline.events import ModelEvent, ModelEventKind
 from faultline.ports.feed import Feed
 from faultline.readings import parse_timestamp
@@ -157,6 +158,18 @@ class Rig:
             at_ms=0, actor="gate", previous_version="3",
         )  # fmt: skip
         self._send(topics.MODEL_EVENTS, name, events.encode(event))
+
+    def drift(self, kind: str = "pump") -> DriftEvent:
+        found = Finding(
+            kind=DriftKind.SENSOR, name="flow", statistic=0.5, threshold=0.25, before="median 4.1",
+            after="median 5",
+        )  # fmt: skip
+        event = DriftEvent(
+            event_id="d-1", machine_type=kind, model_name=f"faultline-{kind}", model_version="3",
+            at_ms=3_000, findings=(found,), start_ms=1_000, end_ms=2_000, readings=500,
+        )  # fmt: skip
+        self._send(topics.DRIFT_EVENTS, kind, drift.encode(event))
+        return event
 
     def raw(self, topic: topics.Topic, value: bytes) -> None:
         self._send(topic, "pump-1", value)

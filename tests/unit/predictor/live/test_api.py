@@ -149,5 +149,5 @@ def test_the_stream_is_described(world: World) -> None:
         one["properties"]["event"]["const"]
         for one in content["text/event-stream"]["itemSchema"]["oneOf"]
     ]
-    assert names == ["verdict", "alarm", "model", "gap"]
+    assert names == ["verdict", "alarm", "model", "drift", "gap"]
     assert set(described["responses"]) == {"200", "422", "503"}

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from faultline import alarms, events, topics, verdicts
+from faultline import alarms, drift, events, topics, verdicts
 from faultline.alarms import Alarm, AlarmEvent, AlarmEventKind, AlarmState
+from faultline.drift import DriftEvent, DriftKind, Finding
 from faultline.events import ModelEvent, ModelEventKind
 from faultline.ports.stores import StoredVerdict
 from faultline.verdicts import Status, Verdict, VerdictBatch
 from services.predictor.answers import Verdicts, alarm_answer, verdict_answer
+from services.predictor.drift_api import event_answer
 from services.predictor.live_events import Kind, ModelNews, Wanted
 
 if TYPE_CHECKING:
@@ -33,7 +35,10 @@ def test_each_kind_has_the_shape_of_its_list(rig: Rig) -> None:
                 [raised] = await client.events(1)
                 rig.model()
                 [model] = await client.events(1)
-        assert (verdict.name, raised.name, model.name) == ("verdict", "alarm", "model")
+                drifted = rig.drift()
+                [drifting] = await client.events(1)
+        names = [event.name for event in (verdict, raised, model, drifting)]
+        assert names == ["verdict", "alarm", "model", "drift"]
         stored = [
             StoredVerdict(batch.machine_id, batch.machine_type, "faultline-pump", "3", one)
             for one in reversed(batch.verdicts)
@@ -42,6 +47,7 @@ def test_each_kind_has_the_shape_of_its_list(rig: Rig) -> None:
         assert verdict.data == listed.model_dump(mode="json")
         assert raised.data == alarm_answer(alarm).model_dump(mode="json")
         assert ModelNews.model_validate(model.data).previous_version == "3"
+        assert drifting.data == event_answer(drifted).model_dump(mode="json")
 
     asyncio.run(scenario())
 
@@ -49,15 +55,16 @@ def test_each_kind_has_the_shape_of_its_list(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("wanted", "seen"),
     [
-        (Wanted(), ["verdict", "alarm", "model", "verdict", "verdict", "verdict"]),
+        (Wanted(), ["verdict", "alarm", "model", "verdict", "verdict", "verdict", "drift"]),
         (Wanted(kinds=frozenset({Kind.ALARM})), ["alarm"]),
         (Wanted(kinds=frozenset({Kind.MODEL})), ["model"]),
+        (Wanted(kinds=frozenset({Kind.DRIFT})), ["drift"]),
         (Wanted(machine_ids=frozenset({"pump-2"})), ["verdict"]),
         (Wanted(machine_ids=frozenset({"pump-1", "pump-2"})), ["verdict", "alarm", "verdict"]),
-        (Wanted(machine_type="valve"), ["verdict"]),
-        (Wanted(status=Status.FAILURE), ["alarm", "model", "verdict"]),
+        (Wanted(machine_type="valve"), ["verdict", "drift"]),
+        (Wanted(status=Status.FAILURE), ["alarm", "model", "verdict", "drift"]),
     ],
-    ids=["all", "alarms", "models", "one machine", "two machines", "a type", "a status"],
+    ids=["all", "alarms", "models", "drift", "one machine", "two machines", "a type", "a status"],
 )
 def test_a_client_gets_what_it_asks_for_and_nothing_else(
     rig: Rig, wanted: Wanted, seen: list[str]
@@ -75,6 +82,7 @@ def test_a_client_gets_what_it_asks_for_and_nothing_else(
                     lambda: rig.verdict(2, machine="pump-2"),
                     lambda: rig.verdict(3, machine="valve-1", kind="valve"),
                     lambda: rig.verdict(4, machine="pump-9", status=Status.FAILURE),
+                    lambda: rig.drift("valve"),
                 ):
                     say()
                     await everything.events(1)
@@ -116,6 +124,17 @@ _MODEL = ModelEvent(
 )  # fmt: skip
 
 
+_FINDING = Finding(kind=DriftKind.SENSOR, name="flow", statistic=0.5, threshold=0.25)
+_DRIFT = DriftEvent(
+    event_id="d-2", machine_type="pump", model_name="faultline-pump", model_version="3", at_ms=3,
+    findings=(_FINDING,), start_ms=1, end_ms=2, readings=500,
+)  # fmt: skip
+
+
+def _drift_with(**fields: object) -> bytes:
+    return drift.encode(replace(_DRIFT, **fields))
+
+
 def _verdict_at(at_ms: int) -> bytes:
     verdict = replace(_VERDICT, timestamp_ms=at_ms)
     return verdicts.encode(
@@ -142,6 +161,10 @@ def _alarm_with(**times_ms: int) -> bytes:
         (topics.ALARMS, _alarm_with(peak_at_ms=_FAR_MS)),
         (topics.ALARMS, _alarm_with(closed_at_ms=_FAR_MS)),
         (topics.MODEL_EVENTS, events.encode(replace(_MODEL, at_ms=_FAR_MS))),
+        (topics.DRIFT_EVENTS, _drift_with(at_ms=_FAR_MS)),
+        (topics.DRIFT_EVENTS, _drift_with(start_ms=_FAR_MS)),
+        (topics.DRIFT_EVENTS, _drift_with(end_ms=_FAR_MS)),
+        (topics.DRIFT_EVENTS, _drift_with(findings=(replace(_FINDING, threshold=0.0),))),
     ],
 )
 def test_what_cannot_be_read_is_passed_over(rig: Rig, topic: topics.Topic, value: bytes) -> None:

@@ -178,7 +178,7 @@ def test_who_comes_back_too_late_is_told_what_is_left_out(rig: Rig) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("strange", ["", "x", "1.2", "9" * 30, "999.0.0.0.0.0-0.0.0.0.0.0-0"])
+@pytest.mark.parametrize("strange", ["", "x", "1.2", "9" * 30, "999.0.0.0.0.0-0.0.0.0.0.0-0-0"])
 def test_an_id_of_another_stream_is_told_and_the_stream_goes_on_from_now(
     rig: Rig, strange: str
 ) -> None:
@@ -222,4 +222,9 @@ def test_an_id_says_the_next_offset_of_every_partition() -> None:
 
 
 def test_the_order_of_topics_is_part_of_the_format() -> None:
-    assert list(TOPICS) == [topics.VERDICTS, topics.ALARMS, topics.MODEL_EVENTS]
+    assert list(TOPICS) == [
+        topics.VERDICTS,
+        topics.ALARMS,
+        topics.MODEL_EVENTS,
+        topics.DRIFT_EVENTS,
+    ]
