@@ -18,8 +18,6 @@ from services.ingest.bridge.payloads import left_out, read_readings, read_value
 from services.ingest.bridge.subscriptions import Subscription, first_match
 
 log = logger(__name__)
-# Below the 1 MiB that a topic takes in one batch, headers and framing included.
-_MESSAGE_BYTES = 900_000
 _MESSAGE_READINGS = 200
 _DELIVERY_S = 30.0
 
@@ -107,7 +105,7 @@ class Bridge:
         self._metrics.machines.set(len(self._fleet))
         first = [
             Outgoing(topics.READINGS.name, key, value)
-            for key, value in encode_messages([*readings, *rows], _MESSAGE_READINGS, _MESSAGE_BYTES)
+            for key, value in encode_messages([*readings, *rows], _MESSAGE_READINGS)
         ]
         snapshots = [
             Outgoing(topics.BRIDGE_STATE.name, key, value)
