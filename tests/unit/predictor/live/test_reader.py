@@ -57,6 +57,18 @@ def test_what_came_before_is_known(rig: Rig) -> None:
     assert [_times(event) for event in events] == [[2]]
 
 
+def test_the_last_thousand_messages_of_a_partition_are_known(rig: Rig) -> None:
+    said = range(1_000)
+    for time_ms in said:
+        rig.verdict(time_ms)
+    follower = MemoryFeed(rig.broker).open(TOPICS)
+    reader = LiveReader(follower, {one: each.end for one, each in follower.extents.items()})
+    for time_ms in (*said, 1_000):
+        rig.verdict(time_ms)
+    events, _ = reader.poll(0.0)
+    assert [_times(event) for event in events] == [[1_000]]
+
+
 def _times(event: LiveEvent) -> list[int]:
     assert isinstance(event.content, VerdictBatch)
     return [verdict.timestamp_ms for verdict in event.content.verdicts]
