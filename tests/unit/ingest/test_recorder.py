@@ -56,7 +56,7 @@ def test_a_recorder_goes_on_where_the_last_one_stopped(plant: Plant) -> None:
             b"[%s,%s,7]" % (encode(_reading(1)), encode(_reading(2)).replace(b"pump", b"PUMP")),
             "invalid_machine_type",
             "[1] machine_type: 'PUMP' must be 1 to 63 of a-z, 0-9, '_', '-'; [2] message must be",
-            "1,2",
+            "1-2",
         ),
     ],
 )
