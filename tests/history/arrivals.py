@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from faultline import readings as codec
+from faultline.dead_letters import read_letter
 from faultline.errors import InvalidReading
 from faultline.ports.broker import Message, Partition
 from faultline.readings import Reading
@@ -94,14 +95,14 @@ def same(one: Reading, other: Reading) -> bool:
 
 def letter_of(message: Message) -> Letter:
     """What a message of the dead-letter topic says."""
-    headers = {name: content.decode() for name, content in message.headers}
-    positions = headers["positions"]
+    letter = read_letter(message)
+    assert letter.source is not None
     return Letter(
-        Partition(headers["source_topic"], int(headers["source_partition"])),
-        int(headers["source_offset"]),
-        headers["reason"],
-        tuple(map(int, positions.split(","))) if positions else (),
-        message.value,
+        Partition(letter.source.topic, letter.source.partition),
+        letter.source.offset,
+        letter.reason,
+        letter.positions,
+        letter.value,
     )
 
 
