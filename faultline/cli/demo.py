@@ -53,11 +53,14 @@ def demo(  # noqa: PLR0917 - Typer reads options from the signature
     """
     from rich.console import Console  # noqa: PLC0415 - a quick --help
 
+    from faultline.cli.settings_check import check_settings  # noqa: PLC0415
     from faultline.demo.performance import perform  # noqa: PLC0415 - needs the extra `local`
     from faultline.demo.recordings import recorded_scenario  # noqa: PLC0415
     from faultline.demo.scenario import plant_scenario  # noqa: PLC0415
     from faultline.demo.stage import STOP_SIGNALS  # noqa: PLC0415
     from faultline.demo.terminal import show  # noqa: PLC0415
+    from faultline.local.home import Home  # noqa: PLC0415
+    from faultline.local.ports import Ports  # noqa: PLC0415
 
     if data is None and (machine_type is not None or expect_detected):
         raise typer.BadParameter("--machine-type and --expect-detected go with --data")
@@ -69,6 +72,7 @@ def demo(  # noqa: PLR0917 - Typer reads options from the signature
     )
     # Which version comes in, and when, is part of the show; drift would bring in others.
     os.environ.setdefault("FAULTLINE_TRAINER_ON_DRIFT", "false")
+    check_settings(Home.at(home), Ports())
     # Stopping in good order is the answer to all of them.
     for each in STOP_SIGNALS:
         signal.signal(each, signal.default_int_handler)

@@ -6,18 +6,18 @@ as the help asks for them.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+from faultline.cli.environment import misread, settings_class, unknown
 from faultline.cli.lazy import LazyCommand, LazyGroup
 from faultline.settings import Declared, declared
 
@@ -125,8 +125,7 @@ def _root() -> None:
 
 def _starter(name: str, service: Service) -> Callable[..., None]:
     """A function whose signature has the settings of a service; Typer makes options of it."""
-    module, _, attribute = service.settings.partition(":")
-    settings: type[BaseSettings] = getattr(importlib.import_module(module), attribute)
+    settings = settings_class(service.settings)
     own = frozenset(settings.__annotations__)
     options = sorted(declared(settings), key=lambda option: option.field not in own)
     annotations = {
@@ -143,7 +142,8 @@ def _starter(name: str, service: Service) -> Callable[..., None]:
             if (value := given[option.field]) is not None
         }
         os.environ.update(values)
-        _check(name, settings, options, values)
+        _check(name, settings, values)
+        _tell_unknown()
         # The service takes this process over: signals reach it, and its exit status is its own.
         os.execv(sys.executable, [sys.executable, "-m", *service.command])  # noqa: S606
 
@@ -176,12 +176,7 @@ def _annotation(service: str, option: Declared, panel: str) -> Any:
     ]
 
 
-def _check(
-    service: str,
-    settings: type[BaseSettings],
-    options: Sequence[Declared],
-    given: Collection[str],
-) -> None:
+def _check(service: str, settings: type[BaseSettings], given: Collection[str]) -> None:
     """Raise `typer.BadParameter` where the service could not read its settings.
 
     Parameters
@@ -189,15 +184,20 @@ def _check(
     given
         Variables that were given as options: what is wrong with them is told by the option's name.
     """
-    try:
-        settings()
-    except ValidationError as error:
-        # Not what was given: it may be a password.
-        [problem, *_] = error.errors(include_input=False, include_url=False)
-        place = str(problem["loc"][0]) if problem["loc"] else "the settings together"
-        for option in options:
-            if place.upper() in {option.field.upper(), option.variable}:
-                names = option_names(service, option.field, option.variable)
-                place = names[0] if option.variable in given else option.variable
-        told = problem["msg"].removeprefix("Value error, ")
-        raise typer.BadParameter(told, param_hint=place) from error
+    found = next(misread(settings), None)
+    if found is None:
+        return
+    place = "the settings together"
+    if found.setting is not None:
+        variable = found.setting.variable
+        names = option_names(service, found.setting.field, variable)
+        place = names[0] if variable in given else variable
+    raise typer.BadParameter(found.told, param_hint=place)
+
+
+def _tell_unknown() -> None:
+    # An image of one service has no settings of the others to tell a misspelt one from theirs.
+    with suppress(ModuleNotFoundError):
+        every = [settings_class(service.settings) for service in SERVICES.values()]
+        for sentence in unknown(os.environ, every):
+            typer.echo(f"faultline: {sentence}", err=True)

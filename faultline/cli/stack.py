@@ -71,6 +71,7 @@ def up(  # noqa: PLR0917 - Typer reads options from the signature
 
     Only Python is needed. The first start fetches Apache Kafka from Maven Central.
     """
+    from faultline.cli.settings_check import check_settings  # noqa: PLC0415 - a quick --help
     from faultline.local.home import External  # noqa: PLC0415 - needs the extra `local`
     from faultline.local.ports import Ports  # noqa: PLC0415
     from faultline.local.stack import Stack  # noqa: PLC0415
@@ -95,6 +96,7 @@ def up(  # noqa: PLR0917 - Typer reads options from the signature
             )
         _already_up(running)
         return
+    check_settings(stack.home, stack.ports)
     console = Console(highlight=False)
     # Stopping in good order is the answer to all of them, also while starting.
     for each in _STOP_SIGNALS:

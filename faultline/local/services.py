@@ -68,6 +68,12 @@ def environment(
     }
 
 
+def set_variables(home: Home, ports: Ports) -> frozenset[str]:
+    """Variables that a stack gives its services, whatever the caller's environment says."""
+    nowhere = Endpoints(**dict.fromkeys(Endpoints.__struct_fields__, ""))
+    return frozenset(environment(home, ports, nowhere, {}))
+
+
 def step(name: str) -> Component:
     """Return `migrate` or `topics`: run once, before the services, every time."""
     return Component(
