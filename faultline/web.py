@@ -9,12 +9,15 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -115,6 +118,41 @@ def problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def _query_names(dependant: Dependant) -> set[str]:
+    """Names of the query parameters that a route and its dependencies read."""
+    own = {field.alias for field in dependant.query_params}
+    return own.union(*map(_query_names, dependant.dependencies))
+
+
+def _no_such_parameter(name: str, known: set[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    if near:
+        return f"there is no such parameter; did you mean {near[0]!r}?"
+    if known:
+        return f"there is no such parameter; there are {', '.join(sorted(known))}"
+    return "there is no such parameter; this address has none"
+
+
+async def _refuse_unknown_parameters(request: Request) -> None:
+    """Refuse a request whose address has a parameter that its route would pass over."""
+    if not request.query_params:
+        return
+    route: APIRoute = request.scope["route"]
+    known = _query_names(route.dependant)
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise RequestValidationError(
+            [
+                {
+                    "type": "extra_forbidden",
+                    "loc": ("query", name),
+                    "msg": _no_such_parameter(name, known),
+                }
+                for name in unknown
+            ]
+        )
+
+
 class _Probe:
     """A check that runs at most once at a time, however many ask and however long it hangs."""
 
@@ -160,6 +198,8 @@ def equip(
     app: FastAPI, ready: Checks, metrics: CollectorRegistry, *, check_s: float = _CHECK_S
 ) -> None:
     """Add error handlers, ``/health/live``, ``/health/ready`` and ``/metrics`` to an application.
+
+    Routes that are added later refuse query parameters that they do not know, with 422.
 
     None of the three needs a thread of those that answer requests: a dependency that hangs takes
     those away, and must not make a service look dead.
@@ -230,3 +270,6 @@ def equip(
     async def show_metrics() -> Response:
         """Show the metrics in Prometheus' text format."""
         return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
+
+    # Behind those above: whoever looks after a service may ask them with parameters of their own.
+    app.router.dependencies.append(Depends(_refuse_unknown_parameters))

@@ -153,6 +153,8 @@ def assemble(settings: PredictorSettings, ports: Ports, feed: Feed | None = None
         description=_ABOUT,
         lifespan=None if live is None else ending_at_a_signal(live),
     )
+    # Without a model it is ready: it says `no_model`, and that is what is to be said.
+    equip(app, {"stream": stream.trouble, "database": ports.database}, metrics.registry)
     if live is not None:
         app.include_router(live_routes(live))
     app.include_router(
@@ -164,8 +166,6 @@ def assemble(settings: PredictorSettings, ports: Ports, feed: Feed | None = None
     predictions = Predictions(predict, slot.absence, most_bytes, metrics)
     app.include_router(routes(predictions, slot, loader.refusals, ports.store))
     app.include_router(invocation_routes(predict, fleet, slot, most_bytes))
-    # Without a model it is ready: it says `no_model`, and that is what is to be said.
-    equip(app, {"stream": stream.trouble, "database": ports.database}, metrics.registry)
     return Predictor(
         app=Shortcut(app, predictions),
         loops=loops,

@@ -148,7 +148,13 @@ class Shortcut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on."""
-        if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "POST":
+        if (
+            scope["type"] == "http"
+            and scope["path"] == PATH
+            and scope["method"] == "POST"
+            # The framework refuses parameters, of which there are none.
+            and not scope["query_string"]
+        ):
             scope["route"] = _ROUTE
             try:
                 response = await self._predictions.answer(receive)

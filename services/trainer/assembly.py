@@ -175,6 +175,8 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
     drift_listener = DriftListener(ports.broker, triggers, metrics, settings.trainer_retry_s)
     observation = Observation(ports.registry, ports.queue, metrics, settings.trainer_reconcile_s)
     app = FastAPI(title="Faultline trainer", version=__version__, description=_ABOUT)
+    checks = {"database": ports.database, "mlflow": ports.tracking, "kafka": ports.stream}
+    equip(app, checks, metrics.registry)
     app.include_router(job_routes(ports.queue, ports.store))
     app.include_router(trigger_routes(ports.trigger_log, ports.queue, PREFIX))
     app.include_router(model_routes(ports.registry, ports.store))
@@ -190,8 +192,6 @@ def assemble(settings: TrainerSettings, ports: Ports, draw: Draw = draw_plots) -
         )
     )
     app.include_router(retention_routes(ports.retention, settings.retention(), ports.clock))
-    checks = {"database": ports.database, "mlflow": ports.tracking, "kafka": ports.stream}
-    equip(app, checks, metrics.registry)
     return Trainer(
         app=app,
         loops=(

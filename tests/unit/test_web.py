@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Annotated
 
 import pytest
 from anyio.to_thread import current_default_thread_limiter
-from fastapi import FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Query
 from prometheus_client import CollectorRegistry, Counter
 from pydantic import BaseModel
 from starlette.testclient import TestClient
@@ -103,6 +104,62 @@ def test_a_body_of_the_wrong_shape_names_the_field() -> None:
     answer = _client().post("/order", json={"amount": "many"})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "body.amount"
+
+
+def _asked() -> TestClient:
+    """A service with a route that reads parameters, its dependency others, and one without."""
+    app = FastAPI()
+    equip(app, {}, CollectorRegistry())
+    router = APIRouter(prefix="/api/v1")
+
+    def page(limit: int = 10) -> int:
+        return limit
+
+    @router.get("/orders")
+    def orders(
+        limit: int = Depends(page), kinds: Annotated[list[str] | None, Query(alias="kind")] = None
+    ) -> dict[str, object]:
+        return {"limit": limit, "kinds": kinds}
+
+    @router.get("/plain")
+    def plain() -> None:
+        return None
+
+    app.include_router(router)
+    return TestClient(app)
+
+
+def test_known_query_parameters_reach_a_route_and_its_dependencies() -> None:
+    answer = _asked().get("/api/v1/orders?limit=2&kind=a&kind=b")
+    assert (answer.status_code, answer.json()) == (200, {"limit": 2, "kinds": ["a", "b"]})
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "told"),
+    [
+        ("orders?limit=2&limt=3", "limt", "did you mean 'limit'?"),
+        ("orders?kinds=a", "kinds", "did you mean 'kind'?"),
+        ("orders?colour=", "colour", "there are kind, limit"),
+        ("plain?verbose", "verbose", "this address has none"),
+    ],
+)
+def test_an_unknown_query_parameter_is_refused_and_told_what_there_is(
+    address: str, name: str, told: str
+) -> None:
+    answer = _asked().get(f"/api/v1/{address}")
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    [error] = answer.json()["errors"]
+    assert error["field"] == f"query.{name}"
+    assert told in error["reason"]
+    assert told in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json"]
+)
+def test_whoever_looks_after_a_service_may_ask_with_any_parameter(path: str) -> None:
+    assert _asked().get(path, params={"name[]": "up"}).status_code == 200
 
 
 def test_a_service_is_ready_when_every_check_is_well() -> None:

@@ -44,9 +44,9 @@ class Judge:
 
 def client(judge: Judge, *, shortcut: bool) -> TestClient:
     app = FastAPI()
+    equip(app, {}, CollectorRegistry())
     predictions = Predictions(judge, ModelSlot().absence, 500, Metrics())
     app.include_router(predict_route(predictions), prefix="/api/v1")
-    equip(app, {}, CollectorRegistry())
     served = Shortcut(app, predictions) if shortcut else app
     return TestClient(served, raise_server_exceptions=False)
 
@@ -129,6 +129,17 @@ def test_nothing_is_judged_for_a_caller_who_has_gone() -> None:
         Predictions(judge, ModelSlot().absence, 500, Metrics()).answer(receive)
     )
     assert answer.status_code == 400
+    assert judge.threads == []
+
+
+@pytest.mark.parametrize("shortcut", [True, False])
+def test_a_query_parameter_is_refused_as_there_is_none(shortcut: bool) -> None:
+    judge = Judge()
+    answer = client(judge, shortcut=shortcut).post(
+        "/api/v1/predict?machine_type=fan", content=encode(READING)
+    )
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "query.machine_type"
     assert judge.threads == []
 
 

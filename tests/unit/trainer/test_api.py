@@ -29,6 +29,13 @@ def test_a_promotion_that_cannot_be_logged_moves_nothing(world: Any, field: str)
     assert world.registry.production(NAME) is None
 
 
+def test_a_parameter_that_nothing_reads_is_refused(world: Any) -> None:
+    world.train()
+    answer = get(world, f"/{NAME}/versions", verdict="true")
+    assert answer.status_code == 422
+    assert "query.verdict: there is no such parameter; did you mean 'verdicts'?" in answer.text
+
+
 def test_models_are_listed_with_their_champion_and_challenger(world: Any) -> None:
     world.train()
     world.train(promotion="hold")

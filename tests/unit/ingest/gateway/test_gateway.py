@@ -139,6 +139,18 @@ def test_of_an_atomic_request_with_one_bad_reading_nothing_is_sent(
     assert _sent(broker) == []
 
 
+def test_a_misspelt_parameter_is_refused_and_nothing_is_sent(
+    client: TestClient, broker: MemoryBroker
+) -> None:
+    good = json.loads(encode_batch([_reading(1)]))[0]
+    response = client.post(f"{URL}?atomik=true", json=[good, 7])
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    assert "query.atomik" in response.json()["detail"]
+    assert "did you mean 'atomic'?" in response.json()["detail"]
+    assert _sent(broker) == []
+
+
 def test_an_atomic_request_of_valid_readings_is_taken(client: TestClient) -> None:
     response = client.post(f"{URL}?atomic=true", content=encode_batch([_reading(1)]))
     assert (response.status_code, response.json()) == (202, _all_taken(1, 1))

@@ -105,11 +105,12 @@ def test_events_come_over_the_wire_as_they_are_said_and_who_hangs_up_is_noticed(
         ({"events": "verdicts"}, "query.events.0"),
         ({"machine_type": "Pump!"}, "query.machine_type"),
         ({"status": "bad"}, "query.status"),
+        ({"type": "pump"}, "query.type"),
         ({"machine_id": ["pump-1", "a\nb"]}, None),
     ],
-    ids=["events", "machine_type", "status", "machine_id"],
+    ids=["events", "machine_type", "status", "unknown", "machine_id"],
 )
-def test_unknown_values_are_refused(
+def test_unknown_parameters_and_values_are_refused(
     world: World, params: dict[str, Any], field: str | None
 ) -> None:
     answer = world.http.get("/api/v1/stream", params=params)
