@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from faultline.cli.models import JsonOption, TrainerOption, client, print_json, time_range
-from faultline.cli.options import TIME_NOTATION, HomeOption
+from faultline.cli.options import TIME_NOTATION, HomeOption, comma_hint
 from faultline.cli.table import print_table
+from faultline.errors import NotFound
 from faultline.offline.wording import count, duration
 
 _MOST_LINES = 50
@@ -45,9 +46,12 @@ def backtest(  # noqa: PLR0917 - Typer reads options from the signature
     """
     start_ms, end_ms = time_range(start, end)
     with client(trainer, home) as asked:
-        told = asked.backtest(
-            name, version, machines=machines or (), start_ms=start_ms, end_ms=end_ms
-        )
+        try:
+            told = asked.backtest(
+                name, version, machines=machines or (), start_ms=start_ms, end_ms=end_ms
+            )
+        except NotFound as error:
+            raise NotFound(f"{error}{comma_hint({'--machine': machines})}") from error
     if as_json:
         print_json(told)
         return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from faultline.cli.options import TIME_NOTATION, HomeOption, checked, moment
+from faultline.cli.options import TIME_NOTATION, HomeOption, checked, comma_hint, moment
 from faultline.readings import format_timestamp
 
 if TYPE_CHECKING:
@@ -139,7 +139,10 @@ def train(  # noqa: PLR0917 - Typer reads options from the signature
         typer.echo("\n".join(_outcome(job, judged)))
     if job.final and job.state != "succeeded":
         if not as_json:
-            typer.echo(f"faultline: the training {job.state}: {job.error or job.state}", err=True)
+            hint = comma_hint({"--machines": machines, "--sensors": sensors})
+            typer.echo(
+                f"faultline: the training {job.state}: {job.error or job.state}{hint}", err=True
+            )
         raise typer.Exit(1)
 
 

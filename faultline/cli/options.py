@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -65,6 +65,28 @@ def checked(parse: Callable[[str], Value], text: str, option: str) -> Value:
         return parse(text)
     except (ValueError, InvalidReading) as error:
         raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def comma_hint(given: Mapping[str, Sequence[str] | None]) -> str:
+    """What to add to an error about names that were given by these options; often nothing.
+
+    A machine's or a sensor's name may hold commas, so an option does not take several by them.
+
+    Examples
+    --------
+    >>> comma_hint({"--machines": ["a,b"], "--sensors": ["flow"]})
+    ' (a comma is part of the name: for several, give --machines once for each)'
+    >>> comma_hint({"--machines": ["a", "b"], "--sensors": None})
+    ''
+    """
+    options = [
+        option for option, names in given.items() if any("," in name for name in names or ())
+    ]
+    if not options:
+        return ""
+    return (
+        f" (a comma is part of the name: for several, give {' and '.join(options)} once for each)"
+    )
 
 
 def start_time(text: str | None, now_ms: int) -> int | None:

@@ -186,6 +186,12 @@ def test_a_refusal_is_an_error(trainer: Trainer) -> None:
     assert "no readings of 'pump-9'" in str(result.exception)
 
 
+def test_several_machines_by_commas_are_told_as_one_name(trainer: Trainer) -> None:
+    trainer.answers[PATH] = (404, {"detail": "no readings of 'a,b'"})
+    assert "give --machine once for each" in str(run(trainer, "--machine", "a,b").exception)
+    assert "once for each" not in str(run(trainer, "--machine", "a").exception)
+
+
 def test_what_is_no_time_is_a_usage_error(trainer: Trainer) -> None:
     result = run(trainer, "--start", "yesterday")
     assert result.exit_code == 2

@@ -139,6 +139,13 @@ def test_a_training_that_fails_exits_with_one_and_the_reason(trainer: Trainer) -
     assert "no rows at all" in output
 
 
+def test_several_machines_by_commas_are_told_as_one_name(trainer: Trainer) -> None:
+    trainer.answers |= _job(state="failed", error="no readings of 'a,b'")
+    given = ("train", "-t", "pump", "--wait", "--trainer", trainer.url)
+    assert "give --machines once for each" in run(*given, "--machines", "a,b")[1]
+    assert "once for each" not in run(*given, "--machines", "a")[1]
+
+
 def test_json_is_one_object_and_nothing_else(trainer: Trainer) -> None:
     code, output, _ = run("train", "-t", "pump", "--wait", "--json", "--trainer", trainer.url)
     assert code == 0
