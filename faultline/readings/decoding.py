@@ -88,7 +88,7 @@ def decode_lines(value: bytes, hold: Hold = lambda _: None) -> Decoded:
     -------
     Decoded
         As for `decode`; a line that is not JSON is a refusal too. Positions count the lines that
-        are not empty.
+        are not empty; reasons end with the line's number, from 1, for which all lines count.
 
     Raises
     ------
@@ -100,11 +100,11 @@ def decode_lines(value: bytes, hold: Hold = lambda _: None) -> Decoded:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         items = []
     if items:
-        return _sifted(items, checked, hold)
+        return _with_lines(_sifted(items, checked, hold), value, hold)
     lines = [line for line in value.splitlines() if line.strip()]
     if not lines:
         raise InvalidReading("message is empty; send one reading on each line")
-    return _sifted(lines, _read, hold)
+    return _with_lines(_sifted(lines, _read, hold), value, hold)
 
 
 def _items(value: bytes) -> list[msgspec.Raw] | list[bytes]:
@@ -131,6 +131,23 @@ def _sifted(items: Iterable[_Item], read: Callable[[_Item], Reading], hold: Hold
             hold(refusal.size_bytes)
             refusals.append(refusal)
     return Decoded(readings, refusals)
+
+
+def _with_lines(decoded: Decoded, value: bytes, hold: Hold) -> Decoded:
+    """Let each refusal name its line."""
+    readings, refusals = decoded
+    if not refusals:
+        return decoded
+    numbers = [n for n, line in enumerate(value.splitlines(), start=1) if line.strip()]
+    if len(numbers) != len(readings) + len(refusals):
+        # The decoder also takes an object that goes over several lines: they tell nothing then.
+        return decoded
+    placed = []
+    for position, reason in refusals:
+        line = f" (line {numbers[position]})"
+        hold(len(line))
+        placed.append(Refusal(position, reason + line))
+    return Decoded(readings, placed)
 
 
 def _read(raw: bytes | msgspec.Raw) -> Reading:

@@ -139,6 +139,20 @@ def test_a_line_that_is_not_json_is_refused_alone() -> None:
     assert (len(decoded.readings), [position for position, _ in decoded.refusals]) == (2, [1])
 
 
+@pytest.mark.parametrize("bad", ["not json", "7", _wire(sensors={}).decode()])
+def test_a_refused_line_is_named_as_an_editor_counts(bad: str) -> None:
+    decoded = decode_lines(f"\n{PUMP}\r\n\r\n{bad}\n{PUMP}\n".encode())
+    [(position, reason)] = decoded.refusals
+    assert (len(decoded.readings), position) == (2, 1)
+    assert reason.endswith(" (line 4)")
+
+
+def test_no_line_is_named_where_an_object_goes_over_several() -> None:
+    long, bad = PUMP.replace("{", "{\n", 1), _wire(sensors={}).decode()
+    [(position, reason)] = decode_lines(f"{long}\n{bad}\n".encode()).refusals
+    assert (position, "(line" in reason) == (1, False)
+
+
 def test_two_readings_on_one_line_are_refused() -> None:
     decoded = decode_lines(f"{PUMP},{PUMP}\n{PUMP}".encode())
     assert [position for position, _ in decoded.refusals] == [0]

@@ -166,10 +166,11 @@ def test_a_bad_line_is_told_by_its_number(client: TestClient) -> None:
     line = encode_batch([_reading(1)])[1:-1]
     response = client.post(
         URL,
-        content=line + b"\nnot json\n" + line,
+        content=line + b"\n\nnot json\n" + line,
         headers={"content-type": "application/x-ndjson"},
     )
-    assert [error["index"] for error in response.json()["errors"]] == [1]
+    [error] = response.json()["errors"]
+    assert (error["index"], error["reason"].endswith(" (line 3)")) == (1, True)
 
 
 def test_of_very_many_errors_in_a_mixed_request_the_first_are_listed(client: TestClient) -> None:
