@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from faultline.cli.options import (
 )
 from faultline.cli.outlet import Outlet, open_outlet, summary, tell, transmit
 from faultline.cli.progress import progress_bar
+from faultline.cli.replay_doubts import Doubts
 from faultline.cli.resumption import KeptPosition, Position, state_beside
 from faultline.readings import DEFAULT_MACHINE_TYPE, Reading
 from faultline.sources.csv import CsvFile
@@ -154,6 +156,7 @@ def replay(  # noqa: PLR0917 - Typer reads options from the signature
             if start_ms is not None:
                 chosen = _moved(chosen, start_ms)
             total = None if as_json else sum(file.count_rows() for file in chosen)
+            doubts = Doubts(chosen, moved=start_ms is not None, tell=partial(typer.echo, err=True))
             with progress_bar("replay", total, as_json, before) as advance:
                 _send(
                     chosen,
@@ -162,9 +165,11 @@ def replay(  # noqa: PLR0917 - Typer reads options from the signature
                     speed=factor,
                     clock=clock,
                     stop=stop,
-                    advance=advance,
+                    advance=doubts.watching(advance),
                 )
         told = summary(outlet, to, clock.monotonic_s() - began_s, stop.is_set())
+        if stop.is_set() and not position.complete and not as_json:
+            typer.echo(_interrupted(position), err=True)
     tell({**told, "rows_before": before}, as_json)
 
 
@@ -208,6 +213,16 @@ def _send(
 
     transmit(paced(readings(), speed, clock), outlet, stop, after_batch, close_faults)
     position.arrived(complete=at_the_end and not under_way)
+
+
+def _interrupted(position: Position) -> str:
+    """What becomes of the rest."""
+    if position.goes_on:
+        return "interrupted; the same command goes on where it stopped"
+    return (
+        "interrupted; run again, it begins anew. With --resume it keeps where it stands, and goes "
+        "on there"
+    )
 
 
 def _options(files: Sequence[Recording], start: str | None, outlet: Outlet) -> dict[str, str]:

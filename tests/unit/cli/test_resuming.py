@@ -96,6 +96,22 @@ def test_interrupted_it_sends_every_row_once(gateway: Gateway, recording: Path) 
     assert numbers(gateway) == [float(row) for row in range(ROWS)]
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [(["--resume"], "interrupted; the same command goes on"), ([], "With --resume it keeps")],
+)
+def test_interrupted_it_says_what_becomes_of_the_rest(
+    gateway: Gateway, recording: Path, options: list[str], told: str
+) -> None:
+    given = ["replay", str(recording), *options, "--speed", "10", "--to", "http"]
+    command = [sys.executable, "-m", "faultline", *given, "--gateway", gateway.url]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert gateway.heard.wait(DEADLINE_S)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=DEADLINE_S)
+    assert told in errors
+
+
 def test_when_all_has_gone_there_is_nothing_to_send(gateway: Gateway, recording: Path) -> None:
     state = recording.with_name("elsewhere.json")
     replayed(gateway, recording, "--state", state)
