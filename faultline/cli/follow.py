@@ -13,6 +13,7 @@ import typer
 from faultline.cli.options import HomeOption
 from faultline.cli.outlet import INTERRUPTED_STATUS
 from faultline.cli.terminal import escaped, escaped_json
+from faultline.cli.waiting import Waiting
 
 if TYPE_CHECKING:
     from faultline.client import LiveEvent
@@ -23,7 +24,10 @@ def follow(  # noqa: PLR0917 - Typer reads options from the signature
         list[str] | None, typer.Option(metavar="ID", help="Only this one; may be repeated.")
     ] = None,
     machine_type: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Only machines of this type.")
+        str | None,
+        typer.Option(
+            "--machine-type", "--type", metavar="TYPE", help="Only machines of this type."
+        ),
     ] = None,
     alarms: Annotated[bool, typer.Option("--alarms", help="Only alarms.")] = False,
     failures: Annotated[
@@ -51,6 +55,7 @@ def follow(  # noqa: PLR0917 - Typer reads options from the signature
     from faultline.local.home import load_endpoints  # noqa: PLC0415
 
     url = predictor or load_endpoints(home, needs=("predictor",)).predictor
+    waiting = Waiting(url)
     with PredictorClient(url) as client:
         events = client.follow(
             events=("alarm",) if alarms else (),
@@ -58,9 +63,11 @@ def follow(  # noqa: PLR0917 - Typer reads options from the signature
             machine_type=machine_type,
             status="failure" if failures else None,
             last_event_id=since,
+            sleep=waiting.sleep,
         )
         try:
             for event in events:
+                waiting.over()
                 tell(event, as_json)
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED_STATUS) from None

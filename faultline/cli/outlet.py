@@ -17,6 +17,7 @@ import typer
 
 from faultline.cli.interruption import Interrupted
 from faultline.cli.options import Way
+from faultline.cli.waiting import Waiting
 from faultline.errors import FaultlineError
 from faultline.labels import FaultLabel
 from faultline.readings import Reading, format_timestamp
@@ -114,7 +115,7 @@ def open_outlet(
             yield Outlet(TopicSink(producer), servers, label_sink)
         else:
             url = gateway or load_endpoints(home, needs=("gateway",)).gateway
-            http = closing.enter_context(HttpSink(url, sleep=sleep))
+            http = closing.enter_context(HttpSink(url, sleep=Waiting(url, sleep).sleep))
             yield Outlet(http, url, label_sink)
 
 

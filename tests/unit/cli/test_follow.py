@@ -191,6 +191,12 @@ def served() -> Iterator[str]:
     server.server_close()
 
 
+def test_machine_type_has_the_name_that_it_has_elsewhere_and_a_short_one(served: str) -> None:
+    for option in ("--machine-type", "--type"):
+        result = CliRunner().invoke(app, ["follow", "--predictor", served, option, "pump"])
+        assert "pump-1  failure" in result.stdout
+
+
 def test_events_are_printed_and_gaps_told_beside_them(served: str) -> None:
     result = CliRunner().invoke(app, ["follow", "--predictor", served])
     assert result.stdout == "2026-11-21T08:00:02.000Z  pump-1  failure  1.83  pump-1: flow 9\n"
