@@ -119,3 +119,10 @@ def test_compiled_files_stay_away_from_the_sources_where_that_was_asked_for(home
 
     assert "PYTHONDONTWRITEBYTECODE" not in environment
     assert environment["PYTHONPYCACHEPREFIX"].endswith("faultline/pycache")
+
+
+def test_the_documentation_names_the_file_of_the_password(home: Home) -> None:
+    postgres.password(home)
+    [file] = home.config.iterdir()
+    page = Path(__file__).parents[3] / "docs" / "data.md"
+    assert f"cat .faultline/config/{file.name})" in page.read_text(encoding="utf-8")
