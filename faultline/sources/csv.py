@@ -51,6 +51,15 @@ class CsvFile(Recording):
             columns = self._columns(delimited.begin(self.path, text))
         return tuple(name for _, name in columns.sensors)
 
+    def texts(self) -> tuple[str, ...]:
+        """Names of the columns that are left out as they hold no numbers, as in the file."""
+        with delimited.opened(self.path) as text, delimited.telling(self.path):
+            table = delimited.begin(self.path, text)
+            columns = self._columns(table)
+        read = {columns.timestamp, columns.machine, columns.fault}
+        named = (table.header[index] for index in sorted(delimited.text_columns(table) - read))
+        return tuple(name for name in named if name not in self.ignore)
+
     def count_rows(self) -> int:
         """Count the lines after the header, without reading them as numbers."""
         with delimited.opened(self.path) as text, delimited.telling(self.path):

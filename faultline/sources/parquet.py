@@ -65,6 +65,14 @@ class ParquetFile(Recording):
         with self._telling(), pq.ParquetFile(self.path) as file:
             return self._columns(file).sensors
 
+    def texts(self) -> tuple[str, ...]:
+        """Names of the columns that are left out as they hold no numbers, as in the file."""
+        with self._telling(), pq.ParquetFile(self.path) as file:
+            columns = self._columns(file)
+            names = file.schema_arrow.names
+        read = {self.timestamp_column, columns.machine, columns.fault, *columns.sensors}
+        return tuple(name for name in names if name not in read.union(self.ignore))
+
     def count_rows(self) -> int:
         """Count the rows, by what the file says of itself."""
         with self._telling(), pq.ParquetFile(self.path) as file:

@@ -83,6 +83,10 @@ class Recording(ABC):
         """Names of the columns that are read as sensors, in the order of the file."""
 
     @abstractmethod
+    def texts(self) -> tuple[str, ...]:
+        """Names of the columns that are left out as they hold no numbers, as in the file."""
+
+    @abstractmethod
     def count_rows(self) -> int:
         """Count the rows without reading them as numbers: for a progress bar."""
 

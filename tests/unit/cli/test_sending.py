@@ -226,3 +226,13 @@ def test_without_a_stack_or_an_address_it_says_what_to_do(recording: Path, tmp_p
     assert done.returncode == 1
     assert "faultline up" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_replay_says_on_stderr_what_makes_it_doubt(gateway: Gateway, tmp_path: Path) -> None:
+    path = tmp_path / "fleet.csv"
+    path.write_text("timestamp,unit,flow\n1000,a,1\n1000,b,2\n")
+    done = replayed(gateway, path, "--json")
+    assert done.returncode == 0
+    assert "times begin at 1970-01-01T00:00:01.000Z" in done.stderr
+    assert "--machine-column; left out as text: unit" in done.stderr
+    assert json.loads(done.stdout)["sent"] == 2
