@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsError
 
 from faultline.local.home import ENDPOINT_VARIABLES, HOME_VARIABLE
-from faultline.settings import Declared, declared
+from faultline.settings import AlarmSettings, Declared, declared
 
 _PREFIX = "FAULTLINE_"
 # What is no setting of a service: addresses for the commands, the stack's mark on its processes,
@@ -69,7 +69,9 @@ def misread(settings: type[BaseSettings], set_later: Collection[str] = ()) -> It
         Variables that the service will have other values of: whatever they are now is no matter.
     """
     try:
-        settings()
+        read = settings()
+        if isinstance(read, AlarmSettings):
+            read.alarm_policy()
     except ValidationError as error:
         for problem in error.errors(include_input=False, include_url=False):
             place = str(problem["loc"][0]).upper() if problem["loc"] else ""
@@ -80,6 +82,9 @@ def misread(settings: type[BaseSettings], set_later: Collection[str] = ()) -> It
         # Of a list or a table, which is JSON in the environment.
         setting = _named(settings, {name.upper() for name in re.findall(r'"(\w+)"', str(error))})
         yield Misread(setting, "it is no JSON of the kind that is asked for")
+    except ValueError as error:
+        # Each number of the alarm rule may be so, but not all of them together.
+        yield Misread(_named(settings, {"ALARM_OPEN_BAD"}), str(error))
 
 
 def _named(settings: type[BaseSettings], names: Collection[str]) -> Declared | None:

@@ -143,7 +143,7 @@ def _starter(name: str, service: Service) -> Callable[..., None]:
         }
         os.environ.update(values)
         _check(name, settings, values)
-        _tell_unknown()
+        _tell_unknown(settings)
         # The service takes this process over: signals reach it, and its exit status is its own.
         os.execv(sys.executable, [sys.executable, "-m", *service.command])  # noqa: S606
 
@@ -195,8 +195,12 @@ def _check(service: str, settings: type[BaseSettings], given: Collection[str]) -
     raise typer.BadParameter(found.told, param_hint=place)
 
 
-def _tell_unknown() -> None:
-    # An image of one service has no settings of the others to tell a misspelt one from theirs.
+def _tell_unknown(settings: type[BaseSettings]) -> None:
+    """Say on stderr which variables nothing reads."""
+    if not any(unknown(os.environ, [settings])):
+        # To import the settings of the other services takes time.
+        return
+    # An image of one service has not the others', to tell a misspelt setting from theirs.
     with suppress(ModuleNotFoundError):
         every = [settings_class(service.settings) for service in SERVICES.values()]
         for sentence in unknown(os.environ, every):

@@ -13,7 +13,7 @@ from faultline.cli import app
 from faultline.cli.environment import misread, settings_class, unknown
 from faultline.cli.run import SERVICES
 from faultline.errors import FaultlineError
-from faultline.settings import KafkaSettings, RegistrySettings
+from faultline.settings import AlarmSettings, KafkaSettings, RegistrySettings
 
 ROOT = Path(__file__).parents[3]
 EVERY = [settings_class(service.settings) for service in SERVICES.values()]
@@ -70,6 +70,16 @@ def test_what_is_no_json_is_told_by_its_variable(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setenv("NAMES", "[")
     assert [found.setting and found.setting.variable for found in misread(Listed)] == ["NAMES"]
+
+
+def test_an_alarm_rule_that_contradicts_itself_is_told_by_a_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FAULTLINE_ALARM_OPEN_BAD", "20")
+    [found] = misread(AlarmSettings)
+    assert found.setting is not None
+    assert found.setting.variable == "FAULTLINE_ALARM_OPEN_BAD"
+    assert "open_bad <= open_window" in found.told
 
 
 def test_other_programs_variables_are_left_alone() -> None:

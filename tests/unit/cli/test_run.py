@@ -76,6 +76,30 @@ def test_a_value_from_the_environment_is_told_by_its_variable() -> None:
     assert "FAULTLINE_LOG_LEVEL" in refused("gateway", environment={"FAULTLINE_LOG_LEVEL": "loud"})
 
 
+def told_of_the_environment(**environment: str) -> str:
+    """What a gateway says on stderr until its process is the service's."""
+    given = [sys.executable, "-m", "faultline", "run", "gateway", "--port", str(free_port())]
+    with subprocess.Popen(
+        [*given, "--kafka", f"127.0.0.1:{free_port()}"],
+        env={**os.environ, **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.terminate()
+        process.communicate(timeout=DEADLINE_S)
+    return first
+
+
+def test_a_misspelt_variable_is_told_and_one_of_another_service_is_not() -> None:
+    told = told_of_the_environment(FAULTLINE_GATEWAY_PORTS="1", FAULTLINE_TRAINER_POLL_S="5")
+    assert told == (
+        "faultline: FAULTLINE_GATEWAY_PORTS is no setting and is ignored: FAULTLINE_GATEWAY_PORT?\n"
+    )
+    assert "faultline: " not in told_of_the_environment(FAULTLINE_TRAINER_POLL_S="5")
+
+
 @tenacity.retry(
     retry=tenacity.retry_if_exception_type(httpx.TransportError),
     wait=tenacity.wait_fixed(0.05),
