@@ -96,7 +96,10 @@ class AlarmAnswer(BaseModel):
     closed_at: str | None = Field(examples=_TIME)
     peak_score: float = Field(examples=[3.7])
     peak_at: str = Field(examples=_TIME)
-    bad_readings: int = Field(description="Readings above the boundary since it began.")
+    bad_readings: int = Field(
+        description="Readings above the boundary since it began, as of `updated_at`: while it "
+        "lasts it is told anew when its peak has grown."
+    )
     top_sensors: list[ContributionAnswer] = Field(description="Largest parts at the peak.")
     why: str = Field(description="The same in one plain sentence.", examples=_WHY)
     model_name: str = Field(examples=["faultline-pump"])
