@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 from faultline.local.ports import is_free
 
 if TYPE_CHECKING:
-    from tests.compose.conftest import Containers, Fleet
+    from tests.compose.conftest import Containers, Fleet, Until
 
 pytestmark = pytest.mark.compose
 
@@ -34,24 +35,45 @@ def pair(containers: Containers) -> Iterator[Containers]:
         containers.up()
 
 
-@pytest.fixture(params=_SERVERS)
-def killed(request: pytest.FixtureRequest, pair: Containers) -> Iterator[str]:
-    """One of the two, dead; alive again afterwards."""
-    pair.run("--profile", "ha", "kill", request.param)
-    yield request.param
-    pair.run("--profile", "ha", "up", "--detach", "--wait")
-
-
 def _ask(pair: Containers, path: str, **body: object) -> httpx.Response:
     return httpx.post(f"{pair.url('MLFLOW_HA_PORT')}/api/2.0/mlflow/{path}", json=body, timeout=60)
 
 
-def test_both_servers_are_asked(pair: Containers) -> None:
-    for number in range(20):
-        assert _ask(pair, "experiments/create", name=f"both {number}").status_code == 200
-    for server in _SERVERS:
-        logs = pair.run("--profile", "ha", "logs", "--no-color", server)
-        assert "experiments/create" in logs, server
+def _asked_for(pair: Containers, server: str, path: str) -> int:
+    """How often a server says that it was asked for a path."""
+    return pair.run("--profile", "ha", "logs", "--no-color", server).count(path)
+
+
+def _revive(pair: Containers, server: str, until: Until) -> None:
+    """Start it, and wait until it is asked: one that did not answer is left out for some seconds."""
+    pair.run("--profile", "ha", "up", "--detach", "--wait")
+    before = _asked_for(pair, server, "experiments/search")
+
+    def is_asked() -> bool:
+        for _ in range(10):
+            assert _ask(pair, "experiments/search", max_results=1).status_code == 200
+        return _asked_for(pair, server, "experiments/search") > before
+
+    until(is_asked, f"{server} to be asked again")
+
+
+@pytest.fixture(params=_SERVERS)
+def killed(request: pytest.FixtureRequest, pair: Containers, until: Until) -> Iterator[str]:
+    """One of the two, dead; alive again and asked afterwards."""
+    pair.run("--profile", "ha", "kill", request.param)
+    yield request.param
+    _revive(pair, request.param, until)
+
+
+def test_both_servers_are_asked(pair: Containers, until: Until) -> None:
+    names = (f"both {number}" for number in count())
+
+    def have_been_asked() -> bool:
+        for name in islice(names, 10):
+            assert _ask(pair, "experiments/create", name=name).status_code == 200
+        return all(_asked_for(pair, server, "experiments/create") for server in _SERVERS)
+
+    until(have_been_asked, "both servers to be asked")
 
 
 def test_with_one_server_dead_every_request_is_answered(pair: Containers, killed: str) -> None:
@@ -74,11 +96,6 @@ def test_with_one_server_dead_a_training_registers_and_its_version_is_loaded(
     assert found["model_version"]["current_stage"] == "Production"
 
 
-def test_a_server_that_is_back_is_asked_again(pair: Containers) -> None:
+def test_a_server_that_is_back_is_asked_again(pair: Containers, until: Until) -> None:
     pair.run("--profile", "ha", "kill", "mlflow-2")
-    pair.run("--profile", "ha", "up", "--detach", "--wait")
-    before = pair.run("--profile", "ha", "logs", "--no-color", "mlflow-2").count("search")
-    for _ in range(40):
-        assert _ask(pair, "experiments/search", max_results=1).status_code == 200
-    after = pair.run("--profile", "ha", "logs", "--no-color", "mlflow-2").count("search")
-    assert after > before
+    _revive(pair, "mlflow-2", until)
