@@ -45,7 +45,7 @@ def _asked_for(pair: Containers, server: str, path: str) -> int:
 
 
 def _revive(pair: Containers, server: str, until: Until) -> None:
-    """Start it, and wait until it is asked: one that did not answer is left out for some seconds."""
+    """Start it and wait until it is asked: who does not answer is left out for some seconds."""
     pair.run("--profile", "ha", "up", "--detach", "--wait")
     before = _asked_for(pair, server, "experiments/search")
 
