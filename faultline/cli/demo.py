@@ -70,9 +70,9 @@ def demo(  # noqa: PLR0917 - Typer reads options from the signature
         if data is None
         else recorded_scenario(data, machine_type, expect_detected or ())
     )
+    check_settings(Home.at(home), Ports())
     # Which version comes in, and when, is part of the show; drift would bring in others.
     os.environ.setdefault("FAULTLINE_TRAINER_ON_DRIFT", "false")
-    check_settings(Home.at(home), Ports())
     # Stopping in good order is the answer to all of them.
     for each in STOP_SIGNALS:
         signal.signal(each, signal.default_int_handler)
