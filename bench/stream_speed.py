@@ -206,8 +206,11 @@ class Bench:
 
     def _wait(self, stands: dict[Topic, Callable[[], dict[int, int]]]) -> None:
         for topic, ask in stands.items():
-            ends = {n: end for n, end in self._watch.ends(topic).items() if end}
-            wait_until(lambda: ends.items() <= ask().items(), topic.name)  # noqa: B023
+            self._wait_until(ask, topic)
+
+    def _wait_until(self, ask: Callable[[], dict[int, int]], topic: Topic) -> None:
+        ends = {n: end for n, end in self._watch.ends(topic).items() if end}
+        wait_until(lambda: ends.items() <= ask().items(), topic.name)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

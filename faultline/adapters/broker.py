@@ -41,12 +41,11 @@ def open_broker(
     FaultlineError
         When the settings ask for confluent-kafka and it is not installed.
     """
-    # One of the two is imported: each takes its time and its memory.
     if _is_confluent(settings, confluent_installed):
-        from faultline.adapters.confluent import ConfluentBroker  # noqa: PLC0415
+        from faultline.adapters.confluent import ConfluentBroker  # noqa: PLC0415 - only the one that is used
 
         return ConfluentBroker(settings, client_id)
-    from faultline.adapters.kafka import KafkaBroker  # noqa: PLC0415
+    from faultline.adapters.kafka import KafkaBroker  # noqa: PLC0415 - only the one that is used
 
     return KafkaBroker(settings, client_id)
 
@@ -56,10 +55,10 @@ def open_feed(
 ) -> Feed:
     """The feed, through the same client as the broker; parameters and errors are its too."""
     if _is_confluent(settings, confluent_installed):
-        from faultline.adapters.confluent.feed import ConfluentFeed  # noqa: PLC0415
+        from faultline.adapters.confluent.feed import ConfluentFeed  # noqa: PLC0415 - only the one that is used
 
         return ConfluentFeed(settings, client_id)
-    from faultline.adapters.kafka.feed import KafkaFeed  # noqa: PLC0415
+    from faultline.adapters.kafka.feed import KafkaFeed  # noqa: PLC0415 - only the one that is used
 
     return KafkaFeed(settings, client_id)
 
