@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Protocol, TypeVar
 
 from confluent_kafka import Consumer as Client
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -25,6 +23,7 @@ from faultline.adapters.confluent.consumer import Consumer
 from faultline.adapters.confluent.messages import converted, parted, waiting
 from faultline.adapters.confluent.producer import Producer
 from faultline.adapters.confluent.tail import Tail
+from faultline.adapters.openings import Openings, Ping
 from faultline.errors import Unavailable
 from faultline.ports.broker import Message, Partition, RebalanceListener
 from faultline.settings import KafkaSettings
@@ -32,14 +31,6 @@ from faultline.topics import Topic, require_partitions
 
 _READ_POLL_S = 0.5
 _READ_MESSAGES = 500
-_PING_HOLDS_S = 2.0
-
-
-class _Closable(Protocol):
-    def close(self) -> None: ...
-
-
-_Opened = TypeVar("_Opened", bound=_Closable)
 
 
 class _Reader:
@@ -71,26 +62,22 @@ class ConfluentBroker:
     def __init__(self, settings: KafkaSettings, client_id: str = "faultline") -> None:
         self._connection = Connection(settings, client_id)
         self._replication_factor = settings.kafka_replication_factor
-        self._opened: list[_Closable] = []
-        self._readers: list[_Reader] = []
-        self._lock = threading.Lock()
-        self._pinging = threading.Lock()
-        self._pinged_at_s: float | None = None
-        self._ping_answer: str | None = None
+        self._openings: Openings[_Reader] = Openings(lambda: _Reader(self._connection))
+        self._ping = Ping(self._ask)
 
     def producer(self) -> Producer:
         """Open a producer; share one per process."""
-        return self._kept(Producer(self._connection))
+        return self._openings.kept(Producer(self._connection))
 
     def consumer(
         self, group: str, topics: Sequence[Topic], listener: RebalanceListener | None = None
     ) -> Consumer:
         """Join a group. Without a committed offset it starts at the earliest message."""
-        return self._kept(Consumer(self._connection, group, topics, listener))
+        return self._openings.kept(Consumer(self._connection, group, topics, listener))
 
     def tail(self, topic: Topic) -> Tail:
         """Follow a topic from now on; when the broker is down, from when it is back."""
-        tail = self._kept(Tail(self._connection, topic))
+        tail = self._openings.kept(Tail(self._connection, topic))
         with suppress(Unavailable):
             tail.open()
         return tail
@@ -103,14 +90,14 @@ class ConfluentBroker:
         Unavailable
             When the broker does not answer, also while the messages are being read.
         """
-        reader = self._reader()
+        reader = self._openings.reader()
         try:
             with self._connection.translated(f"find the end of {_named(partition)} in"):
                 first, end = reader.client.get_watermark_offsets(
                     TopicPartition(*partition), timeout=REQUEST_TIMEOUT_S
                 )
         except BaseException:
-            self._discard(reader)
+            self._openings.discard(reader)
             raise
         return self._read_to(reader, partition, first, end)
 
@@ -154,18 +141,11 @@ class ConfluentBroker:
 
         An answer holds for two seconds, so it may be asked as often as one likes.
         """
-        with self._pinging:
-            if self._pinged_at_s is None or now() - self._pinged_at_s > _PING_HOLDS_S:
-                self._ping_answer = self._ask()
-                self._pinged_at_s = now()
-            return self._ping_answer
+        return self._ping(now)
 
     def close(self) -> None:
         """Close all that was opened through it."""
-        with self._lock:
-            opened, self._opened, self._readers = self._opened, [], []
-        for each in reversed(opened):
-            each.close()
+        self._openings.close()
 
     def _described(self, admin: AdminClient, topics: Sequence[Topic]) -> dict[str, int]:
         """Partitions of the topics, once the broker that is asked knows of all."""
@@ -178,13 +158,13 @@ class ConfluentBroker:
             admin.poll(0.1)
 
     def _ask(self) -> str | None:
-        reader = self._reader()
+        reader = self._openings.reader()
         try:
             self._connection.topics(reader.client, OPEN_TIMEOUT_S)
         except Unavailable as error:
-            self._discard(reader)
+            self._openings.discard(reader)
             return str(error)
-        self._give_back(reader)
+        self._openings.give_back(reader)
         return None
 
     def _read_to(
@@ -208,37 +188,9 @@ class ConfluentBroker:
                         position = max(position, _end_told(error))
                 reader.client.unassign()
         except BaseException:
-            self._discard(reader)
+            self._openings.discard(reader)
             raise
-        self._give_back(reader)
-
-    def _reader(self) -> _Reader:
-        with self._lock:
-            if self._readers:
-                return self._readers.pop()
-        return self._kept(_Reader(self._connection))
-
-    def _give_back(self, reader: _Reader) -> None:
-        """Keep it for the next one: connecting takes longer than reading a partition."""
-        with self._lock:
-            self._readers.append(reader)
-
-    def _discard(self, reader: _Reader) -> None:
-        with self._lock:
-            if reader in self._opened:
-                self._opened.remove(reader)
-        reader.close()
-
-    def _kept(self, opened: _Opened) -> _Opened:
-        with self._lock:
-            # Who reconnects again and again through an outage closes what it opened.
-            self._opened = [
-                each
-                for each in self._opened
-                if not (isinstance(each, Producer | Consumer | Tail) and each.closed)
-            ]
-            self._opened.append(opened)
-        return opened
+        self._openings.give_back(reader)
 
 
 def _end_told(raw: Raw) -> int:
